@@ -1,0 +1,61 @@
+"""Pooled features and the head: ``head(pooled(batch))`` equals the stock model's logits in eval mode.
+
+The two halves are split where the frozen backbone ends, so that stage 1 runs the first half once (training/features.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from hadamard_glue.backbones.anatomy import FAMILIES, Anatomy
+
+
+def pooled(model: Any, anatomy: Anatomy, batch: Mapping[str, Tensor]) -> Tensor:
+    """The backbone's feature vector of each row.
+
+    Args:
+        batch: ``input_ids`` and ``attention_mask`` [batch, tokens] int64, and ``token_type_ids`` where there are such.
+
+    Returns:
+        [batch, hidden]: BERT's pretrained pooler output (token 0 itself if the checkpoint held no pooler); BART's last
+        EOS of the decoder.
+    """
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}
+    if anatomy.family == "bart":
+        hidden = model.base_model(**inputs, use_cache=False).last_hidden_state
+        return hidden[torch.arange(len(hidden), device=hidden.device), _last_eos(model, inputs["input_ids"])]
+    output = model.base_model(**inputs)
+    return output.last_hidden_state[:, 0] if anatomy.pooler_is_new else output.pooler_output
+
+
+def head(model: Any, anatomy: Anatomy, features: Tensor) -> Tensor:
+    """Logits [batch, labels] of pooled features [batch, hidden]."""
+    if anatomy.family == "bart":
+        return model.classification_head(features)
+    if anatomy.pooler_is_new:
+        pooler = model.get_submodule(str(FAMILIES[anatomy.family].pooler))
+        features = pooler(features.unsqueeze(1))  # the stock pooler takes token 0 of a sequence
+    return model.classifier(model.dropout(features))
+
+
+def initialise_head(model: PreTrainedModel, anatomy: Anatomy, seed: int) -> None:
+    """Draw the head anew, as the family draws it, from ``seed`` alone; the global random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for path in anatomy.head_modules:
+            for module in model.get_submodule(path).modules():
+                # transformers skips what it marked as initialised when the checkpoint was loaded
+                for marked in (module, *module.parameters(recurse=False)):
+                    setattr(marked, "_is_hf_initialized", False)  # noqa: B010 (neither type declares it)
+                model._init_weights(module)
+
+
+def _last_eos(model: PreTrainedModel, input_ids: Tensor) -> Tensor:
+    """Position of the last EOS of each row, [batch] int64, without a host synchronisation."""
+    positions = torch.arange(input_ids.shape[1], device=input_ids.device)
+    return (input_ids.eq(model.config.eos_token_id) * positions).argmax(dim=1)

@@ -1,0 +1,212 @@
+"""The command line: ``hadamard-glue VERB ...``; every error a user can cause ends here, in one line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from hadamard_glue.errors import InputError
+
+USAGE = """usage: hadamard-glue VERB [KEY=VALUE ...]
+
+  run      one run, or with -m a Hydra multirun; prints the record's path last (run --help lists every key)
+  grid     experiment=NAME: says what is done, what is missing and what it will cost, runs the missing, makes the tables
+             --plan         only say it
+             --require-gpu  without a CUDA device say it and exit 3, unless --force
+  tables   results_dir=FOLDER: main table and tidy cells of the records there, as CSV, Markdown and LaTeX
+  params   parameters of every backbone and method, from the configs alone (backbone=a,b method=c,d narrow it)
+
+Common keys: backbone task method seed source source.path results_dir hardware tracking stages stage1.lr stage2.lr
+"""
+
+
+@hydra.main(config_path="pkg://hadamard_glue.configs", config_name="run", version_base="1.3")
+def _run_job(composed: DictConfig) -> None:
+    # launchers pickle this function by value: it may only import and call
+    from hadamard_glue.cli import run_one
+
+    run_one(composed)
+
+
+class _Collected:
+    """Errors of the jobs of this very process, so that a multirun goes on and reports each in one line."""
+
+    process: int | None = None
+    errors: list[Exception]
+
+
+def run_one(composed: DictConfig) -> None:
+    """One job of ``run``: check, execute, print the record's path.
+
+    Raises:
+        InputError, RunFailed: in a launcher's worker process, where the job itself must fail.
+    """
+    from hadamard_glue.config import check
+    from hadamard_glue.runs.execute import RunFailed, execute
+
+    try:
+        print(execute(check(composed)), flush=True)
+    except (InputError, RunFailed) as error:
+        if _Collected.process != os.getpid():
+            raise
+        _Collected.errors.append(error)
+
+
+def _run(arguments: list[str]) -> int:
+    if any(argument.startswith(("--experimental-rerun", "--experimental_rerun")) for argument in arguments):
+        raise InputError("--experimental-rerun reads a pickle and is not supported")
+    # Hydra's own report would print several lines, or a traceback; with this it raises
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv = [sys.argv[0], *arguments]
+    _Collected.process, _Collected.errors = os.getpid(), []
+    _run_job()
+    codes = [_report(error, 2 if isinstance(error, InputError) else 1) for error in _Collected.errors]
+    return min(codes, default=0)
+
+
+def _grid(arguments: list[str]) -> int:
+    parser = _Parser("grid")
+    parser.add_argument("--plan", action="store_true")
+    parser.add_argument("--force", action="store_true")
+    parser.add_argument("--require-gpu", action="store_true")
+    options, overrides = parser.parse(arguments)
+    from hadamard_glue.compose import expand, run_config
+
+    if not any(override.startswith("experiment=") for override in overrides):
+        raise InputError("grid needs experiment=NAME, such as experiment=main_table")
+    configs = [run_config(job) for job in expand(overrides)]
+    from hadamard_glue.runs.grid import describe, execute_missing, plan
+
+    planned = plan(configs)
+    print(describe(planned), flush=True)
+    if options.plan:
+        return 0
+    import torch
+
+    if options.require_gpu and not options.force and not torch.cuda.is_available():
+        print("no CUDA device here: nothing was run (FORCE=1 runs it on the CPU)", file=sys.stderr)
+        return 3
+    failures = execute_missing(planned, configs[0].hardware.workers, lambda line: print(line, flush=True))
+    for folder in dict.fromkeys(config.results_dir for config in configs):
+        _show_tables(folder)
+    for line in failures:
+        print(f"failed: {line}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _tables(arguments: list[str]) -> int:
+    _, overrides = _Parser("tables").parse(arguments)
+    from hadamard_glue.compose import composed
+
+    _show_tables(str(composed(overrides).results_dir))
+    return 0
+
+
+def _show_tables(results_dir: str) -> None:
+    from hadamard_glue.reporting.tables import write_tables
+
+    for path in write_tables(Path(results_dir)):
+        if path.name == "main.txt":
+            print(path.read_text(encoding="utf-8"))
+        print(path)
+
+
+def _params(arguments: list[str]) -> int:
+    _, overrides = _Parser("params").parse(arguments)
+    from hadamard_glue.compose import choices, composed, split_group
+
+    backbones, overrides = split_group(overrides, "backbone")
+    methods, overrides = split_group(overrides, "method")
+    from hadamard_glue.methods.counting import parameter_rows
+    from hadamard_glue.methods.registry import METHODS
+    from hadamard_glue.reporting.tables import write_parameters
+
+    rows = parameter_rows(
+        backbones or [name for name in choices("backbone") if name != "custom"],
+        methods or choices("method"),
+        overrides,
+    )
+    for path in write_parameters(rows, Path(str(composed(overrides).results_dir))):
+        print(path)
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """Flags of a verb beside its Hydra overrides; a wrong one is an :class:`InputError`."""
+
+    def __init__(self, verb: str) -> None:
+        super().__init__(prog=f"hadamard-glue {verb}", allow_abbrev=False)
+        self.add_argument("--config-dir", metavar="FOLDER", help="a folder with config groups of your own")
+        self.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+
+    def parse(self, arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+        options = self.parse_intermixed_args(arguments)
+        overrides = list(options.overrides)
+        if options.config_dir:
+            from hadamard_glue.compose import config_dir_override
+
+            overrides.append(config_dir_override(options.config_dir))
+        return options, overrides
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise InputError(f"{self.prog}: {message}")
+
+
+VERBS = {"run": _run, "grid": _grid, "tables": _tables, "params": _params}
+
+
+def main() -> int:
+    """Run a verb; returns the exit code: 0, 1 for failed runs, 2 for bad input, 3 for a missing GPU."""
+    arguments = sys.argv[1:]
+    # shell completion calls the bare command, and hands over the typed line with its verb in it
+    if arguments[:1] == ["-sc"] or arguments[:1] == ["--shell-completion"]:
+        os.environ["COMP_LINE"] = os.environ.get("COMP_LINE", "").replace(" run ", " ", 1)
+        arguments = ["run", *arguments]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(USAGE)
+        return 0
+    from hadamard_glue.runs.execute import RunFailed
+
+    try:
+        return _verb(arguments[0])(arguments[1:])
+    except InputError as error:
+        return _report(error, 2)
+    except (HydraException, OmegaConfBaseException) as error:
+        from hadamard_glue.compose import one_line
+
+        return _report(InputError(one_line(error)), 2)
+    except RunFailed as error:
+        return _report(error, 1)
+    except KeyboardInterrupt:
+        print("interrupted; what is recorded stays, the same command goes on from there", file=sys.stderr)
+        return 130
+    except OSError as error:
+        return _report(error, 2)
+    except Exception as error:
+        return _report(RuntimeError(f"unexpected {type(error).__name__}: {error}"), 1)
+
+
+def _verb(name: str) -> Callable[[list[str]], int]:
+    if name not in VERBS:
+        from hadamard_glue.config import nearest
+
+        raise InputError(f"unknown verb {name!r}{nearest(name, VERBS)}")
+    return VERBS[name]
+
+
+def _report(error: Exception, code: int) -> int:
+    """One line; the traceback only for those who ask for it."""
+    if os.environ.get("HADAMARD_GLUE_DEBUG") == "1":
+        traceback.print_exc()
+    line = " ".join(str(error).split())
+    print(f"hadamard-glue: {line}", file=sys.stderr)
+    return code

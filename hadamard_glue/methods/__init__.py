@@ -1,0 +1,1 @@
+"""Methods: each one function that says, by exact name, which parameters of a backbone train."""

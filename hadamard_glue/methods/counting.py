@@ -1,0 +1,30 @@
+"""Parameters of every backbone x method from the configs alone: nothing is downloaded, the models have no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from hadamard_glue.backbones.loading import skeleton
+from hadamard_glue.compose import run_config
+from hadamard_glue.methods.plan import count
+from hadamard_glue.methods.registry import apply
+
+
+def parameter_rows(
+    backbones: Iterable[str], methods: Iterable[str], overrides: Sequence[str] = (), num_labels: int = 2
+) -> list[dict[str, Any]]:
+    """One row per backbone and method: their names and the counts of :func:`~hadamard_glue.methods.plan.count`.
+
+    Raises:
+        InputError: an unknown name, or a backbone whose config gives no architecture.
+    """
+    rows = []
+    methods = list(methods)
+    for backbone in backbones:
+        for method in methods:
+            config = run_config([f"backbone={backbone}", f"method={method}", *overrides])
+            bare = skeleton(config.backbone, num_labels)
+            counts = count(apply(bare.model, bare.anatomy, config.method), bare.anatomy)
+            rows.append({**counts, "backbone": backbone, "method": method})
+    return rows

@@ -1,0 +1,1 @@
+"""Runs: identity, trunk, execution, records and grids."""

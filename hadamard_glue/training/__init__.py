@@ -1,0 +1,1 @@
+"""Training: the recipe of stages, stage-1 features, and the loop."""

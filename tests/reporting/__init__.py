@@ -1,0 +1,1 @@
+"""Tests of the tables; records are synthetic, from ``records.py``."""
