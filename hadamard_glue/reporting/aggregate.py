@@ -119,7 +119,7 @@ def gather(records: Iterable[Record]) -> list[Cell]:
         (done if record["status"] == "done" else failed).setdefault(_address(record), []).append(record)
     cells = [_cell(address, done.get(address, []), failed.get(address, [])) for address in {**done, **failed}]
     places = _backbone_places(cells)
-    return sorted(cells, key=lambda cell: (places[cell.backbone], _method_place(cell.method), _task_place(cell.task)))
+    return sorted(cells, key=lambda cell: (places[cell.backbone], method_place(cell.method), _task_place(cell.task)))
 
 
 def cells(records: Iterable[Record]) -> pd.DataFrame:
@@ -264,7 +264,8 @@ def _backbone_places(cells: list[Cell]) -> dict[str, tuple[int, float, str]]:
     return places
 
 
-def _method_place(method: str) -> tuple[int, str]:
+def method_place(method: str) -> tuple[int, str]:
+    """Sort key of a method among the rows of a block."""
     return (METHOD_ORDER.index(method) if method in METHOD_ORDER else len(METHOD_ORDER)), method
 
 

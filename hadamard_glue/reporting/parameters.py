@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from hadamard_glue.glue.tasks import TASKS
-from hadamard_glue.reporting.aggregate import Record, gather
+from hadamard_glue.reporting.aggregate import Record, gather, method_place
 from hadamard_glue.reporting.notes import method_title
 from hadamard_glue.reporting.sheet import Block, Column, Row, Sheet, Shown, percent, span
 
@@ -20,7 +20,7 @@ _SHOWN = {"adapter": "Adapter", "norm": "Norm", "bias": "Bias", "head": "Head", 
 
 
 def parameters_frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """One row per backbone, method and distinct counts, in the order given.
+    """One row per backbone, method and distinct counts: backbones in the order given, methods in the main table's.
 
     Args:
         rows: each with ``backbone`` and ``method`` (names), the counts ``adapter``, ``norm``, ``bias``, ``head``,
@@ -33,8 +33,10 @@ def parameters_frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     Raises:
         TypeError: a row whose ``backbone`` is not a name.
     """
+    rows = list(rows)
+    backbones = list(dict.fromkeys(row["backbone"] for row in rows))
     tasks: dict[tuple[Any, ...], list[str]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: (backbones.index(row["backbone"]), method_place(row["method"]))):
         if not isinstance(row["backbone"], str):
             raise TypeError(f"backbone must be the backbone's name, not {row['backbone']!r}")
         names = tasks.setdefault(tuple(row[column] for column in COLUMNS if column != "tasks"), [])

@@ -223,6 +223,13 @@ class TestParameters:
         ]  # fmt: skip
         assert frame["trained"].tolist() == [36864]
 
+    def test_backbones_as_given_and_methods_in_table_order(self) -> None:
+        names = [("z", "lora"), ("z", "zero"), ("a", "hadamard"), ("a", "full"), ("z", "full")]
+        frame = parameters_frame([{**self.ROW, "backbone": backbone, "method": method} for backbone, method in names])
+        assert [f"{row.backbone} {row.method}" for row in frame.itertuples()] == [
+            "z full", "z lora", "z zero", "a full", "a hadamard",
+        ]  # fmt: skip
+
     def test_heads_of_several_tasks_are_one_row(self) -> None:
         rows = [{**self.ROW, "task": "sst2"}, {**self.ROW, "task": "stsb", "head": 769}, {**self.ROW, "task": "cola"}]
         frame = parameters_frame(rows)
