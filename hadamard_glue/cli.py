@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from hadamard_glue.errors import InputError
+from hadamard_glue.errors import InputError, RunFailed
 
 USAGE = """usage: hadamard-glue VERB [KEY=VALUE ...]
 
@@ -51,7 +51,7 @@ def run_one(composed: DictConfig) -> None:
         InputError, RunFailed: in a launcher's worker process, where the job itself must fail.
     """
     from hadamard_glue.config import check
-    from hadamard_glue.runs.execute import RunFailed, execute
+    from hadamard_glue.runs.execute import execute
 
     try:
         print(execute(check(composed)), flush=True)
@@ -132,7 +132,7 @@ def _params(arguments: list[str]) -> int:
 
     rows = parameter_rows(
         backbones or [name for name in choices("backbone") if name != "custom"],
-        methods or choices("method"),
+        methods or METHODS,
         overrides,
     )
     for path in write_parameters(rows, Path(str(composed(overrides).results_dir))):
@@ -167,15 +167,11 @@ VERBS = {"run": _run, "grid": _grid, "tables": _tables, "params": _params}
 def main() -> int:
     """Run a verb; returns the exit code: 0, 1 for failed runs, 2 for bad input, 3 for a missing GPU."""
     arguments = sys.argv[1:]
-    # shell completion calls the bare command, and hands over the typed line with its verb in it
-    if arguments[:1] == ["-sc"] or arguments[:1] == ["--shell-completion"]:
-        os.environ["COMP_LINE"] = os.environ.get("COMP_LINE", "").replace(" run ", " ", 1)
-        arguments = ["run", *arguments]
+    if arguments[:1] in (["-sc"], ["--shell-completion"], ["--shell_completion"]):
+        return _complete(arguments)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(USAGE)
         return 0
-    from hadamard_glue.runs.execute import RunFailed
-
     try:
         return _verb(arguments[0])(arguments[1:])
     except InputError as error:
@@ -193,6 +189,17 @@ def main() -> int:
         return _report(error, 2)
     except Exception as error:
         return _report(RuntimeError(f"unexpected {type(error).__name__}: {error}"), 1)
+
+
+def _complete(arguments: list[str]) -> int:
+    """Shell completion calls the bare command with the typed line, verb and all: verbs are ours, the rest Hydra's."""
+    typed = os.environ.get("COMP_LINE", "")
+    words = typed.split(" ")
+    if "query=bash" in " ".join(arguments) and len(words) == 2:
+        print(" ".join(verb for verb in VERBS if verb.startswith(words[1])))
+        return 0
+    os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
+    return _verb("run")(arguments)
 
 
 def _verb(name: str) -> Callable[[list[str]], int]:

@@ -44,7 +44,7 @@ def run_config(overrides: Sequence[str]) -> RunConfig:
 
 
 def expand(overrides: Sequence[str]) -> list[list[str]]:
-    """The override lists of all jobs of a multirun, an experiment's sweep included, as Hydra's basic sweeper makes them.
+    """The override lists of all jobs of a multirun, an experiment's sweep included, in the order of Hydra's sweeper.
 
     What the command line says about a key replaces what the experiment says.
 
@@ -92,7 +92,7 @@ def config_dir_override(folder: str) -> str:
 def one_line(error: BaseException) -> str:
     """What is wrong, from an error of Hydra or OmegaConf, in one line with the nearest valid name."""
     text = " ".join(str(error).split())
-    option = re.search(r"Could not (?:find|load) '([\w@.]+)/([^']+)'", text)
+    option = re.search(r"Could not (?:find|load) '([^']+)/([^'/]+)'", text)
     if option:
         choices = list(error.options or ()) if isinstance(error, MissingConfigException) else []
         return f"{option[1]}={option[2]} does not exist{nearest(option[2], choices)}"

@@ -1,4 +1,4 @@
-"""The one exception that means: what the user gave cannot be used."""
+"""The two exceptions that the command line turns into one line: bad input, and a run that failed."""
 
 from __future__ import annotations
 
@@ -9,3 +9,7 @@ class InputError(Exception):
     The message is one line that names what is wrong and what was expected. The command line prints it and exits with 2;
     nothing has been written when it is raised.
     """
+
+
+class RunFailed(Exception):  # noqa: N818 (the word of the records: a run has failed)
+    """A run that was started and failed; its record says why. The message is one line; the exit code is 1."""

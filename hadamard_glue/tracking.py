@@ -50,7 +50,12 @@ def track(mode: str, project: str, name: str, config: dict[str, Any], folder: Pa
     folder.mkdir(parents=True, exist_ok=True)
     # code, git state, machine and console stay here: the record has what is needed, and no more leaves the machine
     settings = wandb.Settings(
-        silent=True, console="off", disable_git=True, disable_code=True, x_disable_meta=True, x_disable_machine_info=True
+        silent=True,
+        console="off",
+        disable_git=True,
+        disable_code=True,
+        x_disable_meta=True,
+        x_disable_machine_info=True,
     )
     try:
         run = wandb.init(
@@ -62,7 +67,7 @@ def track(mode: str, project: str, name: str, config: dict[str, Any], folder: Pa
             reinit="create_new",
             settings=settings,
         )
-    except (wandb.Error, wandb.UsageError) as error:
+    except wandb.Error as error:
         line = " ".join(str(error).split())
         raise InputError(f"W&B cannot be used: {line}; tracking=wandb_offline needs no network") from error
     try:

@@ -14,13 +14,13 @@ from hadamard_glue.methods.registry import METHODS
 BACKBONES = [name for name in choices("backbone") if name != "custom"]
 
 
-def test_the_groups_hold_what_the_code_knows():
+def test_the_groups_hold_what_the_code_knows() -> None:
     assert sorted(choices("task")) == sorted(TASKS)
     assert sorted(choices("method")) == sorted(METHODS)
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_every_backbone_with_every_task_and_method(backbone):
+def test_every_backbone_with_every_task_and_method(backbone: str) -> None:
     for task, method in itertools.product(choices("task"), choices("method")):
         config = run_config([f"backbone={backbone}", f"task={task}", f"method={method}"])
         assert (config.backbone.name, config.task.name, config.method.name) == (backbone, task, method)
@@ -29,20 +29,20 @@ def test_every_backbone_with_every_task_and_method(backbone):
 
 
 @pytest.mark.parametrize("group", ["source", "hardware", "tracking"])
-def test_every_other_option(group):
+def test_every_other_option(group: str) -> None:
     for option in choices(group):
         more = ["source.path=somewhere"] if option == "directory" else []
         run_config([f"{group}={option}", *more])
 
 
 @pytest.mark.parametrize("experiment", choices("experiment"))
-def test_every_experiment_expands_to_runs(experiment):
+def test_every_experiment_expands_to_runs(experiment: str) -> None:
     jobs = expand([f"experiment={experiment}"])
     assert len(jobs) > 1
     assert len({run_config(job).model_dump_json() for job in jobs}) == len(jobs)
 
 
-def test_the_command_line_replaces_what_an_experiment_sweeps():
+def test_the_command_line_replaces_what_an_experiment_sweeps() -> None:
     jobs = expand(["experiment=main_table", "task=cola,rte", "method=bitfit", "seed=7"])
     assert sorted((run_config(job).task.name, run_config(job).seed) for job in jobs) == [
         ("cola", 7),
@@ -50,7 +50,7 @@ def test_the_command_line_replaces_what_an_experiment_sweeps():
     ]
 
 
-def test_custom_needs_a_path():
+def test_custom_needs_a_path() -> None:
     with pytest.raises(InputError, match=r"^backbone\.path: no value given; give backbone\.path=VALUE$"):
         run_config(["backbone=custom"])
 
@@ -71,21 +71,21 @@ def test_custom_needs_a_path():
         ("selection=best", "selection=best is not valid (did you mean 'best_dev'?)"),
     ],
 )
-def test_one_line_with_the_nearest_valid_name(override, message):
+def test_one_line_with_the_nearest_valid_name(override: str, message: str) -> None:
     with pytest.raises(InputError) as caught:
         run_config([override])
     assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("override", ["seed=[1", "=", "a b", "seed", "~seed", "task@x=rte", "hydra/launcher=nowhere"])
-def test_what_hydra_refuses_is_one_line(override):
+def test_what_hydra_refuses_is_one_line(override: str) -> None:
     with pytest.raises(InputError) as caught:
         run_config([override])
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
 
 
-def test_results_land_where_asked_and_nothing_lands_here():
+def test_results_land_where_asked_and_nothing_lands_here() -> None:
     config = composed([], with_hydra=True)
     assert config.hydra.output_subdir is None
     assert config.hydra.job.chdir is False

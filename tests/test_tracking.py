@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from hadamard_glue.config import RunConfig
 from hadamard_glue.errors import InputError
 from hadamard_glue.runs.execute import execute
 from hadamard_glue.runs.record import read
@@ -35,7 +37,9 @@ def payloads(path: Path) -> Iterator[bytes]:
 
 def read_back(folder: Path) -> tuple[dict[str, object], list[dict[str, object]], list[int]]:
     """Config, logged steps and exit codes of the one offline run below a folder."""
-    from wandb.proto import wandb_internal_pb2 as proto
+    from wandb.proto import wandb_internal_pb2
+
+    proto: Any = wandb_internal_pb2
 
     (path,) = (folder / "wandb").glob("offline-run-*/*.wandb")
     config, steps, codes = {}, [], []
@@ -51,7 +55,7 @@ def read_back(folder: Path) -> tuple[dict[str, object], list[dict[str, object]],
     return config, steps, codes
 
 
-def test_an_offline_run_reads_back(tmp_path, monkeypatch):
+def test_an_offline_run_reads_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with track("offline", "project", "name", {"seed": 3, "method": {"name": "lora"}}, tmp_path / "results") as tracker:
         tracker.log({"stage2/loss": 0.5})
@@ -64,14 +68,18 @@ def test_an_offline_run_reads_back(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
 
 
-def test_a_run_that_fails_is_finished_as_failed(tmp_path):
-    with pytest.raises(RuntimeError, match="broken"), track("offline", "project", "name", {}, tmp_path) as tracker:
-        tracker.log({"loss": 1.0})
-        raise RuntimeError("broken")
+def test_a_run_that_fails_is_finished_as_failed(tmp_path: Path) -> None:
+    def broken() -> None:
+        with track("offline", "project", "name", {}, tmp_path) as tracker:
+            tracker.log({"loss": 1.0})
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        broken()
     assert read_back(tmp_path)[2] == [1]
 
 
-def test_a_whole_run_reports_its_spec_and_losses(make_config, tmp_path):
+def test_a_whole_run_reports_its_spec_and_losses(make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
     config = make_config(results_dir=str(tmp_path), tracking={"mode": "offline", "project": "tests"})
     record = read(execute(config))
     spec, steps, codes = read_back(tmp_path)
@@ -81,7 +89,7 @@ def test_a_whole_run_reports_its_spec_and_losses(make_config, tmp_path):
     assert codes == [0]
 
 
-def test_online_without_a_login_is_one_line(tmp_path, monkeypatch):
+def test_online_without_a_login_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
@@ -91,7 +99,7 @@ def test_online_without_a_login_is_one_line(tmp_path, monkeypatch):
     assert "\n" not in str(caught.value)
 
 
-def test_none_does_nothing(tmp_path):
+def test_none_does_nothing(tmp_path: Path) -> None:
     with track("none", "p", "n", {}, tmp_path / "results") as tracker:
         tracker.log({"loss": 1.0})
     assert not (tmp_path / "results").exists()

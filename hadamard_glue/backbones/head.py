@@ -1,6 +1,6 @@
 """Pooled features and the head: ``head(pooled(batch))`` equals the stock model's logits in eval mode.
 
-The two halves are split where the frozen backbone ends, so that stage 1 runs the first half once (training/features.py).
+The two halves meet where the frozen backbone ends, so that stage 1 runs the first half once (training/features.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The Hadamard adapter (Chen et al., CIKM 2023) as a PEFT tuner: the one implementation there is.
 
-A' = W * A + b on the self-attention output A, element-wise, one pair (W, b) a layer, shared by all tokens; W starts at 1
-and b at 0, so the adapted model starts equal to the pretrained one. Beside it a copy of the layer's norm may train.
+A' = W * A + b on the self-attention output A, element-wise, one pair (W, b) a layer, shared by all tokens; W starts at
+1 and b at 0, so the adapted model starts equal to the pretrained one. Beside it a copy of the layer's norm may train.
 
 PEFT's ``PeftType`` is a closed enum; the plain string ``"HADAMARD"`` in its mappings works from injection to loading.
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hadamard_glue.config import RunConfig
-from hadamard_glue.errors import InputError
+from hadamard_glue.errors import InputError, RunFailed
 from hadamard_glue.glue.metrics import collapsed
 from hadamard_glue.runs import environment
 from hadamard_glue.runs.identity import digest_of, slug_of, spec_of
@@ -17,10 +17,6 @@ from hadamard_glue.tracking import track
 from hadamard_glue.training.device import Device, peak_memory, pick
 from hadamard_glue.training.selection import predictions_of
 from hadamard_glue.training.stages import Result, run_stages
-
-
-class RunFailed(Exception):  # noqa: N818 (the word of the records: a run has failed)
-    """A run that was started and failed; its record says why. The message is one line."""
 
 
 def execute(config: RunConfig, trunk: Trunk | None = None) -> Path:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hadamard_glue.config import RunConfig
-from hadamard_glue.errors import InputError
-from hadamard_glue.runs.execute import RunFailed, execute
+from hadamard_glue.errors import InputError, RunFailed
+from hadamard_glue.runs.execute import execute
 from hadamard_glue.runs.identity import digest_of, slug_of, spec_of
 from hadamard_glue.runs.record import place_of, read
 from hadamard_glue.runs.trunk import Trunk, trunk_key

@@ -52,6 +52,8 @@ class Trunk:
             InputError: damaged weights or tokenizer, or a ``max_length`` beyond the backbone's positions.
         """
         tokenizer = load_tokenizer(self.located)
+        if tokenizer.pad_token_id is None:
+            raise InputError(f"tokenizer in {self.located.folder} has no padding token")
         backbone = load(self.located, self.task.num_labels)
         positions = getattr(backbone.model.config, "max_position_embeddings", None)
         if positions is not None and self.config.max_length > positions:

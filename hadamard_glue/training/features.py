@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hadamard_glue.backbones.head import pooled
 from hadamard_glue.backbones.loading import Backbone
+from hadamard_glue.errors import InputError
 from hadamard_glue.glue.batches import collate, eval_batches, train_batches
 from hadamard_glue.glue.encoding import Encoded
 from hadamard_glue.training.device import Device
@@ -74,11 +75,25 @@ def backbone_features(
         return found
     backbone.model.eval()
     features = predict(lambda batch: pooled(backbone.model, backbone.anatomy, batch), rows, batch_size, device)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=".tmp", delete=False) as stream:
-        np.save(stream, features, allow_pickle=False)
-    os.replace(stream.name, path)
+    _write(path, features)
     return features
+
+
+def _write(path: Path, features: NDArray[np.float32]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as stream:
+            try:
+                np.save(stream, features, allow_pickle=False)
+                stream.flush()
+                os.replace(stream.name, path)
+            finally:
+                Path(stream.name).unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{path.parent}: the cache of features cannot be written ({error}); "
+            "set HADAMARD_GLUE_CACHE to a folder that can"
+        ) from error
 
 
 def _read(path: Path, rows: int) -> NDArray[np.float32] | None:

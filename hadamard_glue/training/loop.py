@@ -82,7 +82,7 @@ def train(
     steps_per_epoch = -(-len(rows) // settings.batch_size)
     total = settings.epochs * steps_per_epoch
     optimizer = _optimizer(settings, trained, decayed, device)
-    schedule = get_linear_schedule_with_warmup(optimizer, math.ceil(total * settings.warmup), total)
+    schedule = get_linear_schedule_with_warmup(optimizer, _ramp(total, settings.warmup), total)
     parameters = list(trained.values())
     outcome = Outcome()
     with tqdm(total=total, desc=settings.name, unit="step", leave=False, disable=None) as bar:
@@ -158,3 +158,8 @@ def _optimizer(
         {"params": [value for name, value in trained.items() if name not in decayed], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=settings.lr, fused=device.is_cuda)
+
+
+def _ramp(total: int, warmup: float) -> int:
+    """Warm-up steps, rounded up; never all of them, for the first has a rate of 0 and would be the only one."""
+    return min(math.ceil(total * warmup), total - 1)

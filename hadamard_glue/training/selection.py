@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hadamard_glue.errors import InputError
 from hadamard_glue.glue.metrics import score
 from hadamard_glue.glue.tasks import Task
 
@@ -34,6 +35,8 @@ class Selection:
     def __init__(
         self, rule: str, task: Task, labels: Mapping[str, NDArray[Any]], trained: Mapping[str, Tensor]
     ) -> None:
+        if rule == "heldout_half" and len(labels[task.headline_split]) < 2:
+            raise InputError("selection=heldout_half needs two dev rows or more")
         self.rule = rule
         self.task = task
         self.labels = labels

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from hadamard_glue.errors import InputError
-from hadamard_glue.runs.execute import RunFailed, execute
+from hadamard_glue.config import RunConfig
+from hadamard_glue.errors import InputError, RunFailed
+from hadamard_glue.runs.execute import execute
 from hadamard_glue.runs.record import read
 from hadamard_glue.runs.trunk import Trunk
 
@@ -27,7 +31,9 @@ METHODS = {
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("task", ["sst2", "mrpc", "stsb"])
-def test_every_method_ends_in_a_record(make_config, tmp_path, method, task):
+def test_every_method_ends_in_a_record(
+    make_config: Callable[..., RunConfig], tmp_path: Path, method: str, task: str
+) -> None:
     config = make_config(task={"name": task}, results_dir=str(tmp_path), **METHODS[method])
     path = execute(config)
     record = read(path)
@@ -49,7 +55,9 @@ def test_every_method_ends_in_a_record(make_config, tmp_path, method, task):
     assert record["cost"]["peak_memory"]["host_bytes"] > 0
 
 
-def test_a_recorded_run_is_not_run_again(make_config, tmp_path, monkeypatch):
+def test_a_recorded_run_is_not_run_again(
+    make_config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = make_config(results_dir=str(tmp_path))
     path = execute(config)
     before = path.read_bytes()
@@ -58,7 +66,9 @@ def test_a_recorded_run_is_not_run_again(make_config, tmp_path, monkeypatch):
     assert path.read_bytes() == before
 
 
-def test_the_same_spec_gives_the_same_scores_alone_or_after_others(make_config, tmp_path):
+def test_the_same_spec_gives_the_same_scores_alone_or_after_others(
+    make_config: Callable[..., RunConfig], tmp_path: Path
+) -> None:
     alone = make_config(results_dir=str(tmp_path / "alone"))
     trunk = Trunk(alone)
     after = make_config(results_dir=str(tmp_path / "after"))
@@ -73,13 +83,15 @@ def test_the_same_spec_gives_the_same_scores_alone_or_after_others(make_config, 
         load_file(tmp_path / where / "records" / record["predictions"])["dev"]
         for where, record in (("alone", first), ("after", second))
     ]
-    np.testing.assert_array_equal(*files)
+    np.testing.assert_array_equal(files[0], files[1])
 
 
-def test_a_failed_run_is_recorded_as_failed_and_tried_again(make_config, tmp_path, monkeypatch):
+def test_a_failed_run_is_recorded_as_failed_and_tried_again(
+    make_config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = make_config(results_dir=str(tmp_path))
 
-    def fail(*_, **__):
+    def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("out of\nluck")
 
     with monkeypatch.context() as patched:
@@ -93,7 +105,7 @@ def test_a_failed_run_is_recorded_as_failed_and_tried_again(make_config, tmp_pat
     assert failed.is_file()
 
 
-def test_a_rate_that_explodes_fails_with_a_reason(make_config, tmp_path):
+def test_a_rate_that_explodes_fails_with_a_reason(make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
     config = make_config(
         results_dir=str(tmp_path),
         task={"name": "stsb"},
@@ -105,7 +117,7 @@ def test_a_rate_that_explodes_fails_with_a_reason(make_config, tmp_path):
         execute(config)
 
 
-def test_bad_input_writes_nothing(make_config, tmp_path):
+def test_bad_input_writes_nothing(make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
     config = make_config(
         results_dir=str(tmp_path / "results"),
         method={"name": "hadamard", "site": "heads", "norm": "attention", "layers": [99]},
@@ -115,14 +127,16 @@ def test_bad_input_writes_nothing(make_config, tmp_path):
     assert not list((tmp_path / "results").rglob("*.json"))
 
 
-def test_no_secret_reaches_a_record(make_config, tmp_path, monkeypatch):
+def test_no_secret_reaches_a_record(
+    make_config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_very_secret")
     monkeypatch.setenv("WANDB_API_KEY", "wandb_very_secret")
     text = json.dumps(read(execute(make_config(results_dir=str(tmp_path)))))
     assert "very_secret" not in text
 
 
-def test_a_collapsed_run_is_flagged(make_config, tmp_path):
+def test_a_collapsed_run_is_flagged(make_config: Callable[..., RunConfig], tmp_path: Path) -> None:
     # a rate of almost nothing leaves the head as drawn, which on this few rows predicts one class
     config = make_config(
         results_dir=str(tmp_path),

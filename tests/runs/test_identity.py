@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from hadamard_glue.config import RunConfig
 from hadamard_glue.runs.identity import digest_of, slug_of, spec_of
 from hadamard_glue.runs.trunk import Trunk
 
 
-def identity(config) -> str:
+def identity(config: Any) -> str:
     return digest_of(spec_of(config, Trunk(config)))
 
 
 @pytest.fixture
-def base(make_config, tmp_path):
+def base(make_config: Callable[..., RunConfig], tmp_path: Path) -> Any:
     return lambda **overrides: make_config(**{"results_dir": str(tmp_path / "results"), **overrides})
 
 
@@ -35,7 +38,7 @@ def base(make_config, tmp_path):
         {"method": {"name": "hadamard", "site": "heads", "norm": "attention", "layers": [0]}},
     ],
 )
-def test_science_changes_the_digest(base, change):
+def test_science_changes_the_digest(base: Any, change: dict[str, Any]) -> None:
     assert identity(base(**change)) != identity(base())
 
 
@@ -55,11 +58,11 @@ def test_science_changes_the_digest(base, change):
         {"results_dir": "elsewhere"},
     ],
 )
-def test_where_and_how_it_runs_does_not(base, change):
+def test_where_and_how_it_runs_does_not(base: Any, change: dict[str, Any]) -> None:
     assert identity(base(**change)) == identity(base())
 
 
-def test_settings_of_a_stage_that_does_not_run_do_not_act(base):
+def test_settings_of_a_stage_that_does_not_run_do_not_act(base: Any) -> None:
     full = {"method": {"name": "full"}, "stages": "one"}
     other = {**full, "stage1": {"epochs": 3, "lr": 0.123, "features": "live"}}
     assert identity(base(**full)) == identity(base(**other))
@@ -67,7 +70,9 @@ def test_settings_of_a_stage_that_does_not_run_do_not_act(base):
     assert identity(base(**classifier)) == identity(base(**classifier, stage2={"epochs": 77, "lr": 0.5}))
 
 
-def test_a_copy_elsewhere_has_the_same_digest_and_a_changed_file_another(base, tiny_bert, tiny_glue, tmp_path):
+def test_a_copy_elsewhere_has_the_same_digest_and_a_changed_file_another(
+    base: Any, tiny_bert: Path, tiny_glue: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "elsewhere" / Path(tiny_bert).name
     shutil.copytree(tiny_bert, folder)
     rows = tmp_path / "rows"
@@ -82,7 +87,7 @@ def test_a_copy_elsewhere_has_the_same_digest_and_a_changed_file_another(base, t
     assert identity(base(**moved)) != identity(base())
 
 
-def test_a_changed_row_changes_the_digest(base, tiny_glue, tmp_path):
+def test_a_changed_row_changes_the_digest(base: Any, tiny_glue: Path, tmp_path: Path) -> None:
     rows = tmp_path / "rows"
     shutil.copytree(tiny_glue, rows)
     train = rows / "SST-2" / "train.tsv"
@@ -92,7 +97,7 @@ def test_a_changed_row_changes_the_digest(base, tiny_glue, tmp_path):
     assert identity(base(source={"kind": "directory", "path": str(rows)})) != identity(base())
 
 
-def test_the_slug_names_backbone_task_method_seed(base, tiny_bert):
+def test_the_slug_names_backbone_task_method_seed(base: Any, tiny_bert: Path) -> None:
     config = base(seed=3)
     slug = slug_of(spec_of(config, Trunk(config)))
     assert slug.startswith(f"{Path(tiny_bert).name}-")
