@@ -69,7 +69,7 @@ def adamw_by_hand(given: StageSettings, rows: Points) -> tuple[dict[str, Tensor]
     first = {name: torch.zeros_like(value) for name, value in values.items()}
     second = {name: torch.zeros_like(value) for name, value in values.items()}
     total = given.epochs * math.ceil(len(rows) / given.batch_size)
-    warm = math.ceil(total * given.warmup)
+    warm = min(math.ceil(total * given.warmup), total - 1)
     step, losses = 0, []
     for _ in range(given.epochs):
         summed = 0.0
