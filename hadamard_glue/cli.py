@@ -52,9 +52,11 @@ def run_one(composed: DictConfig) -> None:
     """
     from hadamard_glue.config import check
     from hadamard_glue.runs.execute import execute
+    from hadamard_glue.runs.trunk import held_trunk
 
     try:
-        print(execute(check(composed)), flush=True)
+        config = check(composed)
+        print(execute(config, held_trunk(config)), flush=True)
     except (InputError, RunFailed) as error:
         if _Collected.process != os.getpid():
             raise

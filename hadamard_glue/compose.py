@@ -95,7 +95,8 @@ def one_line(error: BaseException) -> str:
     option = re.search(r"Could not (?:find|load) '([^']+)/([^'/]+)'", text)
     if option:
         choices = list(error.options or ()) if isinstance(error, MissingConfigException) else []
-        return f"{option[1]}={option[2]} does not exist{nearest(option[2], choices)}"
+        plugin = " (pip install 'hadamard-glue[slurm]' or '[ray]' brings it)" if option[1] == "hydra/launcher" else ""
+        return f"{option[1]}={option[2]} does not exist{plugin or nearest(option[2], choices)}"
     key = re.search(r"Could not (?:override|append|delete) '([^']+)'", text) or re.search(
         r"Key '([^']+)' is not in", text
     )

@@ -73,3 +73,19 @@ class Trunk:
             content=hashlib.sha256(content.encode()).hexdigest(),
             feature_folder=cache_folder() / "features",
         )
+
+
+_HELD: dict[str, Trunk] = {}
+
+
+def held_trunk(config: RunConfig) -> Trunk:
+    """The trunk of the last call if it is this run's, else a new one: the jobs of a multirun in one process share it.
+
+    Raises:
+        InputError: a backbone or rows that cannot be read.
+    """
+    key = trunk_key(config)
+    if key not in _HELD:
+        _HELD.clear()  # one at a time: weights are large
+        _HELD[key] = Trunk(config)
+    return _HELD[key]
