@@ -54,8 +54,13 @@ def track(mode: str, project: str, name: str, config: dict[str, Any], folder: Pa
         console="off",
         disable_git=True,
         disable_code=True,
+        disable_job_creation=True,
+        save_code=False,
+        x_save_requirements=False,
+        x_disable_stats=True,
         x_disable_meta=True,
         x_disable_machine_info=True,
+        init_timeout=30.0,
     )
     try:
         run = wandb.init(

@@ -110,9 +110,9 @@ def test_hydra_lists_the_wheels_configs_from_another_folder(wheel: Path, tmp_pat
 def test_hydra_lists_an_editable_installs_configs_from_another_folder(source: Path, tmp_path: Path) -> None:
     source = shutil.copytree(source, tmp_path / "source")
     unpacked = build("build_editable", source, tmp_path)
-    # Made a site folder, so that its .pth runs; on PYTHONPATH too, so that its finder comes before the one of the
-    # checkout's own editable install, which has the same name.
-    first = f"import site; site.addsitedir({str(unpacked)!r})\n"
+    # Made a site folder, so that its .pth runs. On PYTHONPATH too, and its finder first, so that neither the checkout's
+    # own editable install, whose finder has the same name, nor an installed wheel is what is found.
+    first = f"import site, sys; site.addsitedir({str(unpacked)!r}); sys.meta_path.insert(0, sys.meta_path.pop())\n"
     nested = source / "configs" / "hydra" / "launcher"
     nested.mkdir(parents=True, exist_ok=True)
     (nested / "later.yaml").write_text("a: 1\n", encoding="utf-8")  # after the build: the files are followed

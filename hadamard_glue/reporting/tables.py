@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
@@ -178,7 +179,8 @@ def _row(backbone: str, method: str, found: Mapping[str, Cell]) -> dict[str, Any
     trained = [counts["trained"] for counts in parameters] or [None]
     shares = [counts["percent"] for counts in parameters] or [float("nan")]
     # NaN, and so empty, unless all eight are there
-    row["average"] = round(sum(means) / len(means), 4)
+    # fmean rounds once, so the last digit is the same on every Python
+    row["average"] = round(fmean(means), 4)
     row |= {"trained": max(trained), "percent": round(max(shares), 6)}
     return row | {"trained_min": min(trained), "percent_min": round(min(shares), 6)}
 
