@@ -23,7 +23,11 @@ USAGE = """usage: hadamard-glue VERB [KEY=VALUE ...]
              --plan         only say it
              --require-gpu  without a CUDA device say it and exit 3, unless --force
   tables   results_dir=FOLDER: main table and tidy cells of the records there, as CSV, Markdown and LaTeX
+  fetch    [experiment=NAME]: brings models and data of a grid or a run here, for machines without network
   params   parameters of every backbone and method, from the configs alone (backbone=a,b method=c,d narrow it)
+  export   record=RECORD.json to=FOLDER format=merged|peft: the model of a run made with checkpoint=true
+  predict  model=FOLDER input=ROWS.tsv|- [first=COLUMN second=COLUMN header=true to=FILE device=cpu]: labels and
+             probabilities of an exported model, as TSV; columns by name, or by position from 1
 
 Common keys: backbone task method seed source source.path results_dir hardware tracking stages stage1.lr stage2.lr
 """
@@ -122,6 +126,18 @@ def _show_tables(results_dir: str) -> None:
         print(path)
 
 
+def _fetch(arguments: list[str]) -> int:
+    _, overrides = _Parser("fetch").parse(arguments)
+    from hadamard_glue.compose import expand, run_config
+
+    configs = [run_config(job) for job in expand(overrides)]
+    from hadamard_glue.runs.fetch import fetch
+
+    fetch(configs, lambda line: print(line, flush=True))
+    print("all here; with HF_HUB_OFFLINE=1 the hub is not asked again")
+    return 0
+
+
 def _params(arguments: list[str]) -> int:
     _, overrides = _Parser("params").parse(arguments)
     from hadamard_glue.compose import choices, composed, split_group
@@ -129,17 +145,63 @@ def _params(arguments: list[str]) -> int:
     backbones, overrides = split_group(overrides, "backbone")
     methods, overrides = split_group(overrides, "method")
     from hadamard_glue.methods.counting import parameter_rows
-    from hadamard_glue.methods.registry import METHODS
     from hadamard_glue.reporting.tables import write_parameters
 
     rows = parameter_rows(
         backbones or [name for name in choices("backbone") if name != "custom"],
-        methods or METHODS,
+        methods or [name for name in choices("method") if name != "library"],
         overrides,
+        refused=lambda line: print(f"not counted: {line}", file=sys.stderr),
     )
     for path in write_parameters(rows, Path(str(composed(overrides).results_dir))):
         print(path)
     return 0
+
+
+def _export(arguments: list[str]) -> int:
+    given = _given("export", arguments, needed=("record", "to"), others=("format", "backbone.path"))
+    from hadamard_glue.export.folders import export
+
+    form = given.get("format", "merged")
+    print(export(Path(given["record"]), Path(given["to"]), form, given.get("backbone.path")))
+    return 0
+
+
+def _predict(arguments: list[str]) -> int:
+    others = ("first", "second", "header", "to", "device", "batch_size", "backbone.path")
+    given = _given("predict", arguments, needed=("model", "input"), others=others)
+    from hadamard_glue.export.predict import Columns, check_new, predict_rows, write
+
+    size, header = given.get("batch_size", "32"), given.get("header")
+    if not size.isdecimal() or int(size) == 0:
+        raise InputError(f"batch_size={size} is not valid: it must be a whole number greater than 0")
+    if header not in (None, "true", "false"):
+        raise InputError(f"header={header} is not valid: it must be true or false")
+    to = Path(given["to"]) if "to" in given else None
+    if to is not None:
+        check_new(to)
+    columns = Columns(given.get("first"), given.get("second"), None if header is None else header == "true")
+    where = (given.get("backbone.path"), given.get("device", "auto"))
+    write(predict_rows(Path(given["model"]), given["input"], columns, *where, int(size)), to)
+    return 0
+
+
+def _given(verb: str, arguments: list[str], needed: tuple[str, ...], others: tuple[str, ...]) -> dict[str, str]:
+    """The KEY=VALUE arguments of a verb that composes no config."""
+    from hadamard_glue.config import nearest
+
+    given: dict[str, str] = {}
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if key not in (*needed, *others):
+            raise InputError(f"{verb} has no key {key!r}{nearest(key, (*needed, *others))}")
+        if not equals or not value:
+            raise InputError(f"{verb}: {key} has no value; give {key}=VALUE")
+        given[key] = value
+    for key in needed:
+        if key not in given:
+            raise InputError(f"{verb} needs {' '.join(f'{name}=...' for name in needed)}; {key} is missing")
+    return given
 
 
 class _Parser(argparse.ArgumentParser):
@@ -163,7 +225,15 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(f"{self.prog}: {message}")
 
 
-VERBS = {"run": _run, "grid": _grid, "tables": _tables, "params": _params}
+VERBS = {
+    "run": _run,
+    "grid": _grid,
+    "fetch": _fetch,
+    "tables": _tables,
+    "params": _params,
+    "export": _export,
+    "predict": _predict,
+}
 
 
 def main() -> int:

@@ -100,6 +100,10 @@ def one_line(error: BaseException) -> str:
     key = re.search(r"Could not (?:override|append|delete) '([^']+)'", text) or re.search(
         r"Key '([^']+)' is not in", text
     )
+    if key and key[1].startswith("method.options."):
+        return (
+            f"unknown key {key[1]!r}: an option that the method's config file does not set is given as +{key[1]}=VALUE"
+        )
     if key:
         return f"unknown key {key[1]!r}{nearest(key[1], [*known_keys(), *GROUPS])}"
     cause = " ".join(str(error.__cause__).split()) if error.__cause__ is not None else ""

@@ -1,32 +1,59 @@
 """The typed schema of one run, and the only place where a composed config is checked.
 
 Every config, composed by Hydra or by hand, becomes a :class:`RunConfig` before anything is loaded. What does not fit is
-an :class:`~hadamard_glue.errors.InputError` of one line: the key, the bad value and the nearest valid one.
+an :class:`~hadamard_glue.errors.InputError` of one line: the key, the bad value and the nearest valid one. The settings
+of the methods are in ``methods/settings.py``.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from hadamard_glue.errors import InputError
+from hadamard_glue.methods.settings import (
+    BitFitMethod,
+    BottleneckMethod,
+    ClassifierMethod,
+    FullMethod,
+    HadamardMethod,
+    LayeredMethod,
+    LibraryMethod,
+    LoraMethod,
+    Method,
+)
+from hadamard_glue.section import Positive, Rate, Section, nearest
+
+__all__ = [
+    "BackboneConfig",
+    "BitFitMethod",
+    "BottleneckMethod",
+    "ClassifierMethod",
+    "FullMethod",
+    "HadamardMethod",
+    "HardwareConfig",
+    "LayeredMethod",
+    "LibraryMethod",
+    "LimitConfig",
+    "LoraMethod",
+    "Method",
+    "RunConfig",
+    "SourceConfig",
+    "Stage1Config",
+    "Stage2Config",
+    "TaskConfig",
+    "TrackingConfig",
+    "check",
+    "known_keys",
+    "nearest",
+]
 
 TaskName = Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte"]
-Positive = Annotated[int, Field(gt=0)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-LinearName = Literal["query", "key", "value", "attention_output", "ffn_in", "ffn_out"]
-
-
-class Section(BaseModel):
-    """A frozen part of the config: unknown keys are refused, values are not converted behind the user's back."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class BackboneConfig(Section):
@@ -43,84 +70,6 @@ class TaskConfig(Section):
     """One of the eight GLUE tasks, by name."""
 
     name: TaskName
-
-
-class LayeredMethod(Section):
-    """What every method that works layer by layer shares.
-
-    ``layers`` is ``"all"``, a list of layer indices, or an inclusive range ``"4-11"``; BART counts its encoder layers
-    first, then its decoder layers. ``train_head`` says whether the head trains beside the method in stage 2.
-    """
-
-    layers: Literal["all"] | tuple[int, ...] = "all"
-    train_head: bool = True
-
-    @field_validator("layers", mode="before")
-    @classmethod
-    def _expand_layers(cls, value: Any) -> Any:
-        if value == "all":
-            return value
-        if isinstance(value, int) and not isinstance(value, bool):
-            value = [value]
-        if isinstance(value, str):
-            match = re.fullmatch(r"(\d{1,4})-(\d{1,4})", value)
-            if match is None or int(match[1]) > int(match[2]):
-                raise ValueError("expected 'all', a list such as [0,1,2] or a range such as 4-11")
-            value = range(int(match[1]), int(match[2]) + 1)
-        indices = tuple(value) if isinstance(value, list | tuple | range) else ()
-        if not indices or not all(type(index) is int and index >= 0 for index in indices):
-            raise ValueError("expected 'all', a list such as [0,1,2] or a range such as 4-11")
-        return tuple(sorted(set(indices)))
-
-
-class ClassifierMethod(Section):
-    """Stage 1 alone: the head on a frozen backbone."""
-
-    name: Literal["classifier"]
-
-
-class FullMethod(Section):
-    """Full fine-tuning: every parameter trains."""
-
-    name: Literal["full"]
-    train_head: bool = True
-
-
-class BitFitMethod(LayeredMethod):
-    """BitFit (Ben Zaken et al. 2022): the bias vectors train."""
-
-    name: Literal["bitfit"]
-
-
-class LoraMethod(LayeredMethod):
-    """LoRA (Hu et al. 2022) on the named projections of every self-attention and feed-forward block."""
-
-    name: Literal["lora"]
-    rank: Positive
-    alpha: Rate
-    dropout: Annotated[float, Field(ge=0, lt=1)]
-    targets: tuple[LinearName, ...]
-
-    @field_validator("targets", mode="before")
-    @classmethod
-    def _as_tuple(cls, value: Any) -> Any:
-        if not isinstance(value, list | tuple) or not value:
-            raise ValueError("expected a list such as [query,value]")
-        return tuple(dict.fromkeys(value))
-
-
-class HadamardMethod(LayeredMethod):
-    """The Hadamard adapter (Chen et al. 2023): W * A + b on the self-attention output, and one norm a layer."""
-
-    name: Literal["hadamard"]
-    site: Literal["heads", "projection"]
-    norm: Literal["attention", "ffn", "both", "none"]
-    train_head: bool = False
-
-
-Method = Annotated[
-    ClassifierMethod | FullMethod | BitFitMethod | LoraMethod | HadamardMethod, Field(discriminator="name")
-]
 
 
 class SourceConfig(Section):
@@ -191,6 +140,7 @@ class RunConfig(Section):
     selection: Literal["last", "best_dev", "heldout_half"]
     limit: LimitConfig
     results_dir: Annotated[str, Field(min_length=1)]
+    checkpoint: bool
 
     @model_validator(mode="after")
     def _check_together(self) -> RunConfig:
@@ -217,7 +167,9 @@ class RunConfig(Section):
         names = self.stage_names
         settings = self.model_dump(
             mode="json",
-            exclude={"backbone", "task", "source", "limit", "hardware", "tracking", "results_dir", "stages"},
+            exclude={
+                *("backbone", "task", "source", "limit", "hardware", "tracking", "results_dir", "checkpoint", "stages")
+            },
         )
         settings["stages"] = "two" if len(names) == 2 else "one"
         for stage in ("stage1", "stage2"):
@@ -236,7 +188,8 @@ def check(composed: DictConfig | dict[str, Any]) -> RunConfig:
         try:
             composed = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
         except OmegaConfBaseException as error:
-            key = getattr(error, "full_key", None) or "the config"
+            behind = re.search(r"interpolation: Missing mandatory value: ([\w.]+)", str(error))  # repeated
+            key = behind[1] if behind else getattr(error, "full_key", None) or "the config"
             raise InputError(f"{key}: no value given; give {key}=VALUE") from error
     try:
         return RunConfig.model_validate(composed)
@@ -247,15 +200,6 @@ def check(composed: DictConfig | dict[str, Any]) -> RunConfig:
 def known_keys() -> list[str]:
     """Every key that a config may hold, dotted, for suggestions."""
     return sorted(set(_keys(RunConfig, "")))
-
-
-def nearest(word: str, choices: Iterable[str]) -> str:
-    """A hint `` (did you mean 'x'?)``, or the choices when none is near and they are few, or nothing."""
-    choices = list(choices)
-    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
-    if close:
-        return f" (did you mean {close[0]!r}?)"
-    return f" (one of {', '.join(choices)})" if 0 < len(choices) <= 20 else ""
 
 
 def _keys(section: type[BaseModel], prefix: str) -> Iterable[str]:
@@ -299,6 +243,8 @@ def _one_line(error: ValidationError) -> str:
         key = f"{key}.name" if kind == "union_tag_invalid" else key
         shown = context.get("tag", value)
         return f"{key}={shown} is not valid{nearest(str(shown), choices)}"
+    if kind == "union_tag_not_found":
+        return f"{key}.name is missing"
     if kind == "value_error":
         return f"{key}={value!r}: {context['error']}" if path else str(context["error"])
     message = _MESSAGES.get(kind, first["msg"][0].lower() + first["msg"][1:]).format(**context)

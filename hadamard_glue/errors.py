@@ -11,5 +11,9 @@ class InputError(Exception):
     """
 
 
+class Unsupported(InputError):  # noqa: N818 (what is wrong is not the input alone)
+    """A method that a backbone cannot take. ``run`` treats it as bad input; a grid records it and its cell says why."""
+
+
 class RunFailed(Exception):  # noqa: N818 (the word of the records: a run has failed)
     """A run that was started and failed; its record says why. The message is one line; the exit code is 1."""

@@ -58,9 +58,13 @@ def tiny_bart(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_models(tiny_bert: Path, tiny_bert_without_pooler: Path, tiny_bart: Path) -> dict[str, Path]:
-    """The three tiny backbones by kind: ``bert``, ``bert_without_pooler``, ``bart``."""
-    return {"bert": tiny_bert, "bert_without_pooler": tiny_bert_without_pooler, "bart": tiny_bart}
+def tiny_models(
+    tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path, tiny_bert_without_pooler: Path, tiny_bart: Path
+) -> dict[str, Path]:
+    """The tiny backbones by kind, one of each anatomy: the keys of :data:`tiny.BUILDERS`."""
+    made = {"bert": tiny_bert, "bert_without_pooler": tiny_bert_without_pooler, "bart": tiny_bart}
+    folder = tmp_path_factory.mktemp("models")
+    return {kind: made.get(kind) or build(folder / f"tiny-{kind}") for kind, build in tiny.BUILDERS.items()}
 
 
 @pytest.fixture(scope="session")

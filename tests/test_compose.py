@@ -10,22 +10,34 @@ from hadamard_glue.compose import choices, composed, expand, run_config
 from hadamard_glue.errors import InputError
 from hadamard_glue.glue.tasks import TASKS
 from hadamard_glue.methods.registry import METHODS
+from hadamard_glue.reporting.aggregate import METHOD_ORDER
+from hadamard_glue.reporting.notes import method_title
 
 BACKBONES = [name for name in choices("backbone") if name != "custom"]
+METHODS_READY = [name for name in choices("method") if name != "library"]
 
 
 def test_the_groups_hold_what_the_code_knows() -> None:
     assert sorted(choices("task")) == sorted(TASKS)
-    assert sorted(choices("method")) == sorted(METHODS)
+    assert {*METHODS, "library"} <= set(choices("method"))
+    assert set(METHOD_ORDER) <= set(choices("method"))
+
+
+@pytest.mark.parametrize("method", METHODS_READY)
+def test_every_method_is_a_row_of_its_own_name(method: str) -> None:
+    config = run_config([f"method={method}"])
+    assert config.method.name == method
+    expected = {"classifier": ("stage1",), "hadamard": ("stage1", "stage2")}.get(method, ("stage2",))
+    assert config.stage_names == expected
+    assert method_title(method) != method
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_every_backbone_with_every_task_and_method(backbone: str) -> None:
-    for task, method in itertools.product(choices("task"), choices("method")):
+def test_every_backbone_with_every_task_and_every_method(backbone: str) -> None:
+    methods = itertools.cycle(METHODS_READY)
+    for task, method in [*zip(choices("task"), methods, strict=False), *(("rte", method) for method in METHODS_READY)]:
         config = run_config([f"backbone={backbone}", f"task={task}", f"method={method}"])
         assert (config.backbone.name, config.task.name, config.method.name) == (backbone, task, method)
-        expected = {"classifier": ("stage1",), "hadamard": ("stage1", "stage2")}.get(method, ("stage2",))
-        assert config.stage_names == expected
 
 
 @pytest.mark.parametrize("group", ["source", "hardware", "tracking"])
@@ -53,6 +65,15 @@ def test_the_command_line_replaces_what_an_experiment_sweeps() -> None:
 def test_custom_needs_a_path() -> None:
     with pytest.raises(InputError, match=r"^backbone\.path: no value given; give backbone\.path=VALUE$"):
         run_config(["backbone=custom"])
+
+
+def test_a_method_of_the_library_needs_its_type_and_is_named_by_it() -> None:
+    with pytest.raises(InputError, match=r"^method\.peft_type: no value given; give method\.peft_type=VALUE$"):
+        run_config(["method=library"])
+    assert run_config(["method=library", "method.peft_type=hra"]).method.name == "hra"
+    given = ["method=library", "method.peft_type=hra", "method.name=mine", "+method.options.r=4"]
+    config = run_config(given).method
+    assert (config.name, config.options) == ("mine", {"r": 4})  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

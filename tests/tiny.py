@@ -7,156 +7,38 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-WORDS = [
-    "the",
-    "a",
-    "film",
-    "movie",
-    "story",
-    "plot",
-    "scene",
-    "actor",
-    "says",
-    "man",
-    "woman",
-    "dog",
-    "cat",
-    "bird",
-    "runs",
-    "walks",
-    "sees",
-    "plays",
-    "sleeps",
-    "over",
-    "under",
-    "near",
-    "house",
-    "river",
-    "street",
-    "quickly",
-    "slowly",
-    "always",
-    "never",
-    "one",
-    "two",
-    "three",
-    "red",
-    "blue",
-    "green",
+from tiny_backbones import (
+    ALIKE,
+    BUILDERS,
+    MARKS,
+    WORDS,
+    bart_tokenizer,
+    bert_tokenizer,
+    save_bart,
+    save_bert,
+    save_deberta,
+    save_deberta_v2,
+    save_electra,
+    save_roberta,
+)
+
+__all__ = [
+    "ALIKE",
+    "BUILDERS",
+    "MARKS",
+    "METHODS",
+    "WORDS",
+    "bart_tokenizer",
+    "bert_tokenizer",
+    "plain_config",
+    "save_bart",
+    "save_bert",
+    "save_deberta",
+    "save_deberta_v2",
+    "save_electra",
+    "save_roberta",
+    "write_glue",
 ]
-#: Words that carry the labels: the i-th marks class i (of three), the last the degree of similarity.
-MARKS = ("awful", "great", "perhaps")
-ALIKE = "same"
-_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
-
-
-# Backbones
-
-
-def save_bert(
-    folder: Path,
-    *,
-    pooler: bool = True,
-    dtype: str = "float32",
-    dropout: float = 0.1,
-    hidden: int = 32,
-    layers: int = 2,
-    head_labels: int | None = None,
-    seed: int = 0,
-) -> Path:
-    """A random BERT with its tokenizer: bare, or a masked language model without pooler, or with a head."""
-    from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification, BertModel
-
-    tokenizer = bert_tokenizer()
-    settings: dict[str, Any] = {} if head_labels is None else {"num_labels": head_labels}
-    config = BertConfig(
-        vocab_size=len(tokenizer), hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=2,
-        intermediate_size=2 * hidden, max_position_embeddings=64, hidden_dropout_prob=dropout,
-        attention_probs_dropout_prob=dropout, initializer_range=0.2, **settings,
-    )  # fmt: skip
-    kind = BertForSequenceClassification if head_labels else BertModel if pooler else BertForMaskedLM
-    return _save(kind, config, tokenizer, folder, dtype, seed)
-
-
-def save_bart(
-    folder: Path, *, dtype: str = "float32", dropout: float = 0.1, hidden: int = 32, layers: int = 2, seed: int = 0
-) -> Path:
-    """A random bare BART with its tokenizer; ``layers`` encoder and as many decoder layers."""
-    from transformers import BartConfig, BartModel
-
-    tokenizer = bart_tokenizer()
-    config = BartConfig(
-        vocab_size=len(tokenizer), d_model=hidden, encoder_layers=layers, decoder_layers=layers,
-        encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=2 * hidden, decoder_ffn_dim=2 * hidden,
-        max_position_embeddings=64, dropout=dropout, classifier_dropout=dropout, init_std=0.2,
-    )  # fmt: skip
-    return _save(BartModel, config, tokenizer, folder, dtype, seed)
-
-
-def _save(kind: Any, config: Any, tokenizer: Any, folder: Path, dtype: str, seed: int) -> Path:
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = kind(config)
-        # biases and norms as pretraining leaves them, not zeros and ones, so that a confusion of the two shows
-        for parameter in model.parameters():
-            if parameter.ndim == 1:
-                parameter.data += 0.1 * torch.randn_like(parameter)
-    # wide weights let random features tell rows apart; a new head is drawn as narrow as usual
-    for name in ("initializer_range", "init_std"):
-        if hasattr(model.config, name):
-            setattr(model.config, name, 0.02)
-    model.to(getattr(torch, dtype)).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-def bert_tokenizer() -> Any:
-    """A lower-casing WordPiece tokenizer with BERT's special tokens and segment ids."""
-    return _tokenizer(
-        special=("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        named={
-            "pad_token": "[PAD]",
-            "unk_token": "[UNK]",
-            "cls_token": "[CLS]",
-            "sep_token": "[SEP]",
-            "mask_token": "[MASK]",
-        },
-        inputs=["input_ids", "token_type_ids", "attention_mask"],
-    )
-
-
-def bart_tokenizer() -> Any:
-    """The same words with BART's special tokens (pad 1, EOS 2), without segment ids."""
-    return _tokenizer(
-        special=("<s>", "<pad>", "</s>", "<unk>", "<mask>"),
-        single="<s> $A </s>",
-        pair="<s> $A </s> </s> $B </s>",
-        named={
-            "bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "pad_token": "<pad>",
-            "unk_token": "<unk>", "mask_token": "<mask>",
-        },
-        inputs=["input_ids", "attention_mask"],
-    )  # fmt: skip
-
-
-def _tokenizer(special: tuple[str, ...], single: str, pair: str, named: dict[str, str], inputs: list[str]) -> Any:
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
-    pieces = [*special, *WORDS, *MARKS, ALIKE, *_LETTERS, *(f"##{letter}" for letter in _LETTERS), ".", ",", "?"]
-    vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
-    core = Tokenizer(models.WordPiece(vocabulary, unk_token=named["unk_token"]))
-    core.normalizer = normalizers.BertNormalizer(lowercase=True)
-    core.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    core.decoder = decoders.WordPiece()
-    core.post_processor = processors.TemplateProcessing(
-        single=single, pair=pair, special_tokens=[(token, vocabulary[token]) for token in special]
-    )
-    return PreTrainedTokenizerFast(tokenizer_object=core, model_input_names=inputs, model_max_length=64, **named)
 
 
 # GLUE
@@ -242,10 +124,22 @@ _FILES: dict[str, tuple[str, tuple[str, ...], str | None, Callable[[random.Rando
 METHODS: dict[str, dict[str, Any]] = {
     "classifier": {"name": "classifier"},
     "full": {"name": "full", "train_head": True},
-    "bitfit": {"name": "bitfit", "layers": "all", "train_head": True},
-    "lora": {
-        "name": "lora", "rank": 4, "alpha": 8.0, "dropout": 0.0, "targets": ["query", "value"], "layers": "all",
+    "houlsby": {
+        "name": "houlsby", "bottleneck": 6, "activation": "gelu", "train_norms": True, "layers": "all",
         "train_head": True,
+    },
+    "pfeiffer": {
+        "name": "pfeiffer", "bottleneck": 6, "activation": "relu", "train_norms": False, "layers": "all",
+        "train_head": True,
+    },
+    "bitfit": {"name": "bitfit", "biases": "all", "layers": "all", "train_head": True},
+    "lora": {
+        "name": "lora", "rank": 4, "alpha": 8.0, "dropout": 0.0, "targets": ["query", "value"],
+        "cross_attention": False, "layers": "all", "train_head": True,
+    },
+    "library": {
+        "name": "library", "peft_type": "lokr", "targets": ["query", "value"], "cross_attention": False,
+        "options": {}, "layers": "all", "train_head": True,
     },
     "hadamard": {"name": "hadamard", "site": "heads", "norm": "attention", "layers": "all", "train_head": False},
 }  # fmt: skip
@@ -279,6 +173,7 @@ def plain_config(backbone: Path | str, source: Path | str | dict[str, Any], **ov
         "selection": "last",
         "limit": {"train": None, "dev": None},
         "results_dir": "results/tests",
+        "checkpoint": False,
     }
     for key in sorted(overrides, key=lambda key: "__" in key):  # whole sections first
         _override(plain, key, overrides[key])

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from hadamard_glue.backbones.anatomy import FAMILIES, Anatomy
+from hadamard_glue.backbones.anatomy import Anatomy
+from hadamard_glue.backbones.families import FAMILIES
 
 
 def pooled(model: Any, anatomy: Anatomy, batch: Mapping[str, Tensor]) -> Tensor:
@@ -22,23 +23,28 @@ def pooled(model: Any, anatomy: Anatomy, batch: Mapping[str, Tensor]) -> Tensor:
         batch: ``input_ids`` and ``attention_mask`` [batch, tokens] int64, and ``token_type_ids`` where there are such.
 
     Returns:
-        [batch, hidden]: BERT's pretrained pooler output (token 0 itself if the checkpoint held no pooler); BART's last
-        EOS of the decoder.
+        [batch, hidden]: BERT's pretrained pooler output; BART's last EOS of the decoder; token 0 of every other family,
+        and of a BERT whose checkpoint held no pooler.
     """
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}
-    if anatomy.family == "bart":
+    table = FAMILIES[anatomy.family]
+    if table.pooled_at == "last_eos":
         hidden = model.base_model(**inputs, use_cache=False).last_hidden_state
         return hidden[torch.arange(len(hidden), device=hidden.device), _last_eos(model, inputs["input_ids"])]
     output = model.base_model(**inputs)
-    return output.last_hidden_state[:, 0] if anatomy.pooler_is_new else output.pooler_output
+    pretrained_pooler = table.pooler is not None and not anatomy.pooler_is_new
+    return output.pooler_output if pretrained_pooler else output.last_hidden_state[:, 0]
 
 
 def head(model: Any, anatomy: Anatomy, features: Tensor) -> Tensor:
     """Logits [batch, labels] of pooled features [batch, hidden]."""
-    if anatomy.family == "bart":
+    table = FAMILIES[anatomy.family]
+    if table.head == "network":
         return model.classification_head(features)
+    if table.head == "first_token":
+        return model.classifier(features.unsqueeze(1))  # the stock network takes token 0 of a sequence
     if anatomy.pooler_is_new:
-        pooler = model.get_submodule(str(FAMILIES[anatomy.family].pooler))
+        pooler = model.get_submodule(str(table.pooler))
         features = pooler(features.unsqueeze(1))  # the stock pooler takes token 0 of a sequence
     return model.classifier(model.dropout(features))
 

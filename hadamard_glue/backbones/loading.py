@@ -11,18 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import (
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-)
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from tokenizers.processors import TemplateProcessing
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 from transformers.utils import logging as transformers_logging
 
-from hadamard_glue.backbones.anatomy import Anatomy, family_table, resolve
+from hadamard_glue.backbones.anatomy import Anatomy, resolve
+from hadamard_glue.backbones.conversion import converted
+from hadamard_glue.backbones.families import family_table
+from hadamard_glue.backbones.hub import PICKLE, SAFETENSORS, SAFETENSORS_INDEX, snapshot
 from hadamard_glue.config import BackboneConfig
 from hadamard_glue.errors import InputError
 
@@ -51,6 +55,7 @@ class Located:
         digest: sha256 over weights, config and tokenizer files, by content.
         tokenizer_digest: the same over the tokenizer files and the config alone.
         revision: the commit on the hub, None for a directory.
+        pickle: the weights, where they exist as a pickle alone; :func:`load` converts them once into our cache.
     """
 
     name: str
@@ -59,6 +64,16 @@ class Located:
     digest: str
     tokenizer_digest: str
     revision: str | None
+    pickle: Path | None = None
+
+    @property
+    def weights(self) -> Path:
+        """The folder of the safetensors; converting first where there are none.
+
+        Raises:
+            InputError: a pickle that is damaged or holds more than tensors.
+        """
+        return self.folder if self.pickle is None else converted(self.pickle)
 
 
 @dataclass
@@ -89,7 +104,9 @@ def locate(config: BackboneConfig) -> Located:
     if name == "custom":
         stem = folder.name if revision is None else config.path.rpartition("/")[2]
         name = f"{stem}-{digest[:8]}"
-    return Located(name, family, folder, digest, _digest([folder / "config.json", *tokenizer_files]), revision)
+    tokenizer_digest = _digest([folder / "config.json", *tokenizer_files])
+    pickle = weights[0] if weights[0].name == PICKLE else None
+    return Located(name, family, folder, digest, tokenizer_digest, revision, pickle)
 
 
 def load(located: Located, num_labels: int) -> Backbone:
@@ -101,15 +118,15 @@ def load(located: Located, num_labels: int) -> Backbone:
     _quiet()
     try:
         model, info = AutoModelForSequenceClassification.from_pretrained(
-            located.folder,
-            num_labels=num_labels,
+            located.weights,
+            config=AutoConfig.from_pretrained(located.folder, num_labels=num_labels, local_files_only=True),
             dtype=torch.float32,
             use_safetensors=True,
             local_files_only=True,
             ignore_mismatched_sizes=True,  # a head of another width is thrown away; anything else is refused below
             output_loading_info=True,
         )
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+    except (SafetensorError, StrictDataclassError, OSError, ValueError, RuntimeError) as error:
         raise InputError(f"backbone {located.folder} cannot be loaded: {_first_line(error)}") from error
     mismatched = [entry[0] if isinstance(entry, tuple) else entry for entry in info["mismatched_keys"]]
     anatomy = resolve(model, absent=info["missing_keys"])
@@ -133,7 +150,24 @@ def load_tokenizer(located: Located) -> Any:
         raise InputError(f"tokenizer in {located.folder} cannot be loaded: {_first_line(error)}") from error
     if not tokenizer.is_fast:
         raise InputError(f"tokenizer in {located.folder} has no fast version")
-    return tokenizer
+    return _with_one_separator(tokenizer) if type(tokenizer).__name__ == "DebertaTokenizer" else tokenizer
+
+
+def _with_one_separator(tokenizer: Any) -> Any:
+    """DeBERTa v1's tokenizer as the model was pretrained: ``[CLS] A [SEP] B [SEP]``.
+
+    The class of transformers 5 puts RoBERTa's two separators between A and B, and does so again after it is saved and
+    loaded; the general class keeps what it is given.
+    """
+    first, last = tokenizer.cls_token, tokenizer.sep_token
+    core = tokenizer.backend_tokenizer
+    core.post_processor = TemplateProcessing(
+        single=f"{first} $A {last}",
+        pair=f"{first} $A {last} $B:1 {last}:1",
+        special_tokens=[(first, tokenizer.cls_token_id), (last, tokenizer.sep_token_id)],
+    )
+    named = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
+    return PreTrainedTokenizerFast(tokenizer_object=core, model_max_length=tokenizer.model_max_length, **named)
 
 
 def skeleton(config: BackboneConfig, num_labels: int) -> Backbone:
@@ -157,16 +191,7 @@ def _folder(config: BackboneConfig) -> tuple[Path, str | None]:
         return path.resolve(), None
     if config.path.startswith((".", "/", "~")) or config.path.count("/") > 1:
         raise InputError(f"backbone.path={config.path}: no such folder")
-    patterns = ["config.json", "*.safetensors", "model.safetensors.index.json", *_TOKENIZER_FILES]
-    try:
-        folder = Path(snapshot_download(config.path, revision=config.revision, allow_patterns=patterns))
-    except HFValidationError as error:
-        raise InputError(f"backbone.path={config.path}: neither a folder nor a hub id") from error
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
-        raise InputError(
-            f"backbone {config.path!r} is not in the local cache and the hub cannot be reached; connect once "
-            "(HF_HUB_OFFLINE unset), or give a folder: backbone=custom backbone.path=FOLDER"
-        ) from error
+    folder = snapshot(config.path, config.revision, _TOKENIZER_FILES)
     return folder, folder.name
 
 
@@ -187,19 +212,28 @@ def _check_architecture(config: BackboneConfig, settings: dict[str, Any], family
     if config.family is not None and config.family != family:
         raise InputError(f"backbone={config.name} is of family {config.family}, but {config.path} holds {family!r}")
     for key, expected in (config.architecture or {}).items():
-        if key in settings and settings[key] != expected:
+        if key in settings and _plain(settings[key]) != _plain(expected):
             raise InputError(
                 f"backbone={config.name} has {key} {expected}, but {config.path} has {settings[key]}; "
                 "use backbone=custom"
             )
 
 
+def _plain(value: Any) -> Any:
+    """DeBERTa's ``pos_att_type``, a set, is written ``c2p|p2c`` on the hub and as a list by transformers."""
+    parts = value.split("|") if isinstance(value, str) else value
+    return sorted(parts) if isinstance(parts, list) else parts
+
+
 def _weight_files(folder: Path) -> list[Path]:
-    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    """The files that hold the weights: safetensors, else a pickle."""
+    single, index = folder / SAFETENSORS, folder / SAFETENSORS_INDEX
     if single.is_file():
         return [single]
+    if not index.is_file() and (folder / PICKLE).is_file():
+        return [folder / PICKLE]
     if not index.is_file():
-        raise InputError(f"backbone folder {folder} has no weights (expected model.safetensors)")
+        raise InputError(f"backbone folder {folder} has no weights (expected {SAFETENSORS} or {PICKLE})")
     try:
         shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from hadamard_glue.backbones.loading import skeleton
 from hadamard_glue.compose import run_config
+from hadamard_glue.errors import Unsupported
 from hadamard_glue.methods.plan import count
 from hadamard_glue.methods.registry import apply
 
 
 def parameter_rows(
-    backbones: Iterable[str], methods: Iterable[str], overrides: Sequence[str] = (), num_labels: int = 2
+    backbones: Iterable[str],
+    methods: Iterable[str],
+    overrides: Sequence[str] = (),
+    num_labels: int = 2,
+    refused: Callable[[str], None] | None = None,
 ) -> list[dict[str, Any]]:
     """One row per backbone and method: their names and the counts of :func:`~hadamard_glue.methods.plan.count`.
+
+    Args:
+        refused: told in one line of a backbone that cannot take a method; without it that is raised.
 
     Raises:
         InputError: an unknown name, or a backbone whose config gives no architecture.
@@ -25,6 +33,12 @@ def parameter_rows(
         for method in methods:
             config = run_config([f"backbone={backbone}", f"method={method}", *overrides])
             bare = skeleton(config.backbone, num_labels)
-            counts = count(apply(bare.model, bare.anatomy, config.method), bare.anatomy)
-            rows.append({**counts, "backbone": backbone, "method": method})
+            try:
+                counts = count(apply(bare.model, bare.anatomy, config.method), bare.anatomy)
+            except Unsupported as error:
+                if refused is None:
+                    raise
+                refused(f"{backbone} {method}: {error}")
+                continue
+            rows.append({**counts, "backbone": backbone, "method": config.method.name})
     return rows

@@ -17,22 +17,7 @@ def apply_hadamard(model: PreTrainedModel, anatomy: Anatomy, config: HadamardMet
         InputError: a layer beyond the last.
     """
     before = [name for name, _ in model.named_parameters()]
-    layers = anatomy.chosen(config.layers)
-    norms = {
-        "none": (),
-        "attention": ("attention_norm",),
-        "ffn": ("ffn_norm",),
-        "both": ("attention_norm", "ffn_norm"),
-    }
-    HadamardModel(
-        model,
-        HadamardConfig(
-            site=config.site,
-            target_modules=[layer.attention_output for layer in layers],
-            norm_modules=[getattr(layer, norm) for layer in layers for norm in norms[config.norm]],
-        ),
-        "default",
-    )
+    HadamardModel(model, HadamardConfig(site=config.site, norm=config.norm, layers=config.layers), "default")
     added = new_parameters(model, before, "hadamard_")
     norm = [name for name in added if ".hadamard_norm." in name]
     return Plan(model, grouped(adapter=[name for name in added if name not in set(norm)], norm=norm))

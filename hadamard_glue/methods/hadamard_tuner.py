@@ -9,11 +9,9 @@ PEFT's ``PeftType`` is a closed enum; the plain string ``"HADAMARD"`` in its map
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
-from peft.config import PeftConfig
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_PREFIX_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
 from peft.tuners.tuners_utils import (
     BaseTuner,
@@ -23,32 +21,9 @@ from peft.tuners.tuners_utils import (
 )
 from torch import Tensor, nn
 
-from hadamard_glue.errors import InputError
+from hadamard_glue.methods.hadamard_config import PEFT_TYPE, HadamardConfig, fit
 
-PEFT_TYPE = "HADAMARD"
-SITES = ("heads", "projection")
-
-
-@dataclass
-class HadamardConfig(PeftConfig):
-    """Configuration of the Hadamard adapter.
-
-    Attributes:
-        site: ``heads`` adapts the input of the attention output projection (the concatenated heads), ``projection`` its
-            output, before dropout and the residual sum.
-        target_modules: full paths of the attention output projections.
-        norm_modules: full paths of the norms that train beside the adapter.
-    """
-
-    site: str = field(default="heads", metadata={"help": "heads | projection"})
-    target_modules: list[str] | None = field(default=None, metadata={"help": "attention output projections"})
-    norm_modules: list[str] | None = field(default=None, metadata={"help": "norms trained beside the adapter"})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PEFT_TYPE
-        if self.site not in SITES:
-            raise InputError(f"site={self.site} is not valid (one of {', '.join(SITES)})")
+__all__ = ["HadamardConfig", "HadamardLayer", "HadamardLinear", "HadamardModel", "HadamardNorm"]
 
 
 class HadamardLayer(BaseTunerLayer):
@@ -86,11 +61,12 @@ class HadamardLinear(nn.Module, HadamardLayer):
     """An attention output projection with the adapter before it (``heads``) or after it (``projection``)."""
 
     adapter_layer_names = ("hadamard_weight", "hadamard_bias")
+    other_param_names = ("hadamard_site",)
 
     def __init__(self, base_layer: nn.Linear, adapter_name: str, config: HadamardConfig) -> None:
         super().__init__()
         self._bind(base_layer)
-        self.site = config.site
+        self.hadamard_site: dict[str, str] = {}
         self.hadamard_weight = nn.ParameterDict()
         self.hadamard_bias = nn.ParameterDict()
         self._original: tuple[Tensor, Tensor | None] | None = None
@@ -98,10 +74,9 @@ class HadamardLinear(nn.Module, HadamardLayer):
 
     def update_layer(self, adapter_name: str, config: HadamardConfig) -> None:
         """Add an adapter: W [width] ones and b [width] zeros, float32, on the projection's device."""
-        if config.site != self.site:
-            raise ValueError(f"this model's adapters sit at {self.site!r}, not at {config.site!r}")
         linear = cast(nn.Linear, self.get_base_layer())
-        width = linear.in_features if self.site == "heads" else linear.out_features
+        width = linear.in_features if config.site == "heads" else linear.out_features
+        self.hadamard_site[adapter_name] = config.site
         device = linear.weight.device
         # float32 even under a half-precision backbone: updates of 1e-5 around a weight of 1 vanish in bf16
         self.hadamard_weight[adapter_name] = nn.Parameter(torch.ones(width, device=device, dtype=_wide(linear)))
@@ -114,7 +89,7 @@ class HadamardLinear(nn.Module, HadamardLayer):
         if name is None:
             return self.base_layer(hidden, *args, **kwargs)
         weight, bias = self.hadamard_weight[name], self.hadamard_bias[name]
-        if self.site == "heads":
+        if self.hadamard_site[name] == "heads":
             return self.base_layer((hidden * weight + bias).to(hidden.dtype), *args, **kwargs)
         output = self.base_layer(hidden, *args, **kwargs)
         return (output * weight + bias).to(output.dtype)
@@ -136,7 +111,7 @@ class HadamardLinear(nn.Module, HadamardLayer):
             if old_bias is None
             else old_bias
         )
-        if self.site == "heads":
+        if self.hadamard_site[name] == "heads":
             weight, bias = old_weight * scale, bias + old_weight.to(shift.dtype) @ shift
         else:
             weight, bias = old_weight * scale.unsqueeze(1), bias * scale + shift
@@ -144,7 +119,10 @@ class HadamardLinear(nn.Module, HadamardLayer):
             raise ValueError(f"NaNs detected in the merged weights. The adapter {name} seems to be broken")
         self._original = (old_weight, old_bias)
         linear.weight.data = weight.to(old_weight.dtype)
-        linear.bias = nn.Parameter(bias.to(old_weight.dtype), requires_grad=linear.weight.requires_grad)
+        if old_bias is None:
+            linear.bias = nn.Parameter(bias.to(old_weight.dtype), requires_grad=linear.weight.requires_grad)
+        else:
+            linear.bias.data = bias.to(old_weight.dtype)
         self.merged_adapters.append(name)
 
     def unmerge(self) -> None:
@@ -224,8 +202,7 @@ class HadamardModel(BaseTuner):
         return bool(check_target_module_exists(peft_config, key))
 
     def _prepare_adapter_config(self, peft_config: Any, model_config: Any) -> Any:
-        if not peft_config.target_modules:
-            raise InputError("HadamardConfig needs target_modules, the full paths of the attention output projections")
+        fit(peft_config, self.model)
         return peft_config
 
     def _create_and_replace(
@@ -246,6 +223,11 @@ class HadamardModel(BaseTuner):
         if adapter_name not in self.active_adapters:
             layer.requires_grad_(False)
         self._replace_module(parent, target_name, layer, target)
+
+    def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
+        # PEFT's own hands `weight` and `bias` on to what takes a module's place, and so cannot unload a head of several
+        # layers (RoBERTa, BART, ...); ours are made on the right device, with nothing to hand on
+        setattr(parent, child_name, new_module)
 
 
 def _wide(module: Any) -> torch.dtype:

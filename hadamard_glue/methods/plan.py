@@ -25,11 +25,15 @@ class Plan:
     Attributes:
         model: the model to train, injected in place where the method injects.
         groups: parameter names by group, taken after injection; the head is no part of it, the stage decides on that.
-        after_step: called after every optimizer step, for methods that need it.
+        on_start: told the number of optimizer steps before the first, for methods that follow a schedule.
+        extra_loss: a scalar that is added to the loss of every batch.
+        after_step: told the number of every optimizer step after it, gradients still there.
     """
 
     model: PreTrainedModel
     groups: Mapping[Group, tuple[str, ...]]
+    on_start: Callable[[int], None] | None = None
+    extra_loss: Callable[[], Tensor] | None = None
     after_step: Callable[[int], None] | None = None
 
     @property

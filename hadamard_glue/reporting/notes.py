@@ -13,8 +13,15 @@ from hadamard_glue.reporting.aggregate import Address, Cell, flat, listed, reaso
 METHOD_TITLES = {
     "full": "Full fine-tuning",
     "houlsby": "Houlsby adapter",
+    "pfeiffer": "Pfeiffer adapter",
     "lora": "LoRA",
+    "dora": "DoRA",
+    "adalora": "AdaLoRA",
+    "vera": "VeRA",
+    "oft": "OFT",
+    "ia3": "IA3",
     "bitfit": "BitFit",
+    "ln_tuning": "LayerNorm tuning",
     "hadamard": "Hadamard adapter",
     "classifier": "Classifier only",
 }

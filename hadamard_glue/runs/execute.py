@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from hadamard_glue.config import RunConfig
-from hadamard_glue.errors import InputError, RunFailed
+from hadamard_glue.errors import InputError, RunFailed, Unsupported
 from hadamard_glue.glue.metrics import collapsed
+from hadamard_glue.methods.registry import check_method
 from hadamard_glue.runs import environment
 from hadamard_glue.runs.identity import digest_of, slug_of, spec_of
-from hadamard_glue.runs.record import SCHEMA_VERSION, Place, place_of, prepare, write_done, write_failed
+from hadamard_glue.runs.record import SCHEMA_VERSION, Place, place_of, prepare, read, write_done, write_failed
 from hadamard_glue.runs.trunk import Trunk
 from hadamard_glue.tracking import track
 from hadamard_glue.training.device import Device, peak_memory, pick
@@ -35,11 +36,11 @@ def execute(config: RunConfig, trunk: Trunk | None = None) -> Path:
     trunk = trunk or Trunk(config)
     spec = spec_of(config, trunk)
     place = place_of(config.results_dir, slug_of(spec), digest_of(spec))
-    if place.record.is_file():
+    if done(config, place):
         return place.record
     device = pick(config.hardware)
     material = trunk.material
-    material.backbone.anatomy.chosen(getattr(config.method, "layers", "all"))  # refuses before anything is written
+    check_method(material.backbone.anatomy, config.method)  # refuses before anything is written
     prepare(config.results_dir)
     record = _opening(config, trunk, spec)
     start = time.perf_counter()
@@ -54,7 +55,39 @@ def execute(config: RunConfig, trunk: Trunk | None = None) -> Path:
         raise
     except Exception as error:
         raise RunFailed(_fail(place, record, error, device)) from error
-    return write_done(place, {**record, **closing}, result.logits)
+    return write_done(place, {**record, **closing}, result.logits, result.tensors)
+
+
+def done(config: RunConfig, place: Place) -> bool:
+    """Whether the run is recorded.
+
+    Raises:
+        InputError: it is, without the checkpoint that is asked for; a record is never written again.
+    """
+    if not place.record.is_file():
+        return False
+    if config.checkpoint and read(place.record).get("checkpoint") is None:
+        raise InputError(
+            f"{place.record} is done without a checkpoint and is never written again; with another results_dir "
+            "checkpoint=true runs it again"
+        )
+    return True
+
+
+def record_refusal(config: RunConfig, trunk: Trunk, reason: Unsupported) -> str:
+    """Record that the backbone cannot take the method, once: a grid's tables say it in the cell.
+
+    Returns:
+        The run and the reason, in one line.
+    """
+    spec = spec_of(config, trunk)
+    place = place_of(config.results_dir, slug_of(spec), digest_of(spec))
+    prepare(config.results_dir)
+    line = " ".join(str(reason).split())
+    if not any(read(path)["error"] == line for path in place.failures()):
+        captured = environment.capture(pick(config.hardware))
+        write_failed(place, {**_opening(config, trunk, spec), "error": line, "environment": captured})
+    return f"{slug_of(spec)}: {line}"
 
 
 def _opening(config: RunConfig, trunk: Trunk, spec: dict[str, Any]) -> dict[str, Any]:
@@ -69,7 +102,11 @@ def _opening(config: RunConfig, trunk: Trunk, spec: dict[str, Any]) -> dict[str,
         "error": None,
         "flags": [],
         "spec": spec,
-        "backbone": {"path": config.backbone.path, "revision": trunk.located.revision},
+        "backbone": {
+            "path": config.backbone.path,
+            "revision": trunk.located.revision,
+            "converted": trunk.located.pickle is not None,  # weights that no safetensors held
+        },
         "data": {**data.origin, "fingerprint": data.fingerprint, "rows": rows},
         "metrics": {},
         "headline": None,
@@ -79,6 +116,7 @@ def _opening(config: RunConfig, trunk: Trunk, spec: dict[str, Any]) -> dict[str,
         "cost": {},
         "environment": {},
         "predictions": None,
+        "checkpoint": None,
     }
 
 

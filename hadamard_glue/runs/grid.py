@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hadamard_glue.config import RunConfig
-from hadamard_glue.errors import InputError, RunFailed
-from hadamard_glue.runs.execute import execute
+from hadamard_glue.errors import InputError, RunFailed, Unsupported
+from hadamard_glue.runs.execute import done, execute, record_refusal
 from hadamard_glue.runs.identity import digest_of, slug_of, spec_of
 from hadamard_glue.runs.record import place_of, read
 from hadamard_glue.runs.trunk import Trunk, trunk_key
@@ -131,6 +131,10 @@ def _execute_trunk(configs: list[RunConfig], parent: int, told) -> list[str]:  #
             record = read(execute(config, trunk))
             headline = record["headline"]
             told.put(f"{record['slug']}: {headline['metric']} {100 * headline['value']:.1f}")
+        except Unsupported as error:
+            line = record_refusal(config, trunk, error)
+            failures.append(line)
+            told.put(line)
         except RunFailed as error:
             failures.append(str(error))
             told.put(str(error))
@@ -156,7 +160,7 @@ def _look_up(config: RunConfig, trunk: Trunk | None, reason: str | None) -> Plan
         return Planned(config, config.model_dump_json(), None, reason, visits, None)
     spec = spec_of(config, trunk)
     place = place_of(config.results_dir, slug_of(spec), digest_of(spec))
-    return Planned(config, place.stem, place.record if place.record.is_file() else None, None, visits, None)
+    return Planned(config, place.stem, place.record if done(config, place) else None, None, visits, None)
 
 
 def _distinct(planned: list[Planned]) -> list[Planned]:

@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
 
 from hadamard_glue.errors import InputError
 
@@ -61,17 +64,48 @@ def prepare(results_dir: str | Path) -> Path:
     return folder
 
 
-def write_done(place: Place, record: dict[str, Any], logits: Mapping[str, NDArray[np.float32]]) -> Path:
-    """Write the final logits [rows, labels] by split, then the record that names their file.
+def write_done(
+    place: Place,
+    record: dict[str, Any],
+    logits: Mapping[str, NDArray[np.float32]],
+    tensors: Mapping[str, Tensor] | None = None,
+) -> Path:
+    """Write the final logits [rows, labels] by split, the checkpoint if there is one, then the record that names them.
 
-    A record that another process wrote meanwhile stays as it is, and so does its own file of logits: their digest is in
-    the file's name.
+    A record that another process wrote meanwhile stays as it is, and so do its own files: their digest is in their
+    names.
     """
     payload = save({split: np.ascontiguousarray(values) for split, values in logits.items()})
-    predictions = place.folder / f"{place.stem}.{hashlib.sha256(payload).hexdigest()[:8]}.predictions.safetensors"
-    _link(predictions, payload)
-    _link(place.record, _json({**record, "predictions": predictions.name}))
+    names: dict[str, str | None] = {"predictions": _beside(place, "predictions", payload), "checkpoint": None}
+    if tensors is not None:
+        names["checkpoint"] = _beside(place, "checkpoint", save_tensors(dict(tensors)))
+    _link(place.record, _json({**record, **names}))
     return place.record
+
+
+def read_checkpoint(path: Path, record: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The trained tensors of the record at ``path``, by name.
+
+    Raises:
+        InputError: a record without a checkpoint, or a checkpoint file that is absent or damaged.
+    """
+    if record.get("checkpoint") is None:
+        raise InputError(f"{path} has no checkpoint; checkpoint=true with another results_dir runs it again with one")
+    file = path.parent / str(record["checkpoint"])
+    try:
+        payload = file.read_bytes()
+    except OSError as error:
+        raise InputError(f"the checkpoint of {path} cannot be read: {file}: {error.strerror or error}") from error
+    if hashlib.sha256(payload).hexdigest()[:8] not in file.name.split("."):
+        raise InputError(f"the checkpoint {file} is damaged: it does not match the digest in its name")
+    return load_tensors(payload)
+
+
+def _beside(place: Place, kind: str, payload: bytes) -> str:
+    """Write a safetensors file beside the record; its name, which holds a digest of its content."""
+    name = f"{place.stem}.{hashlib.sha256(payload).hexdigest()[:8]}.{kind}.safetensors"
+    _link(place.folder / name, payload)
+    return name
 
 
 def write_failed(place: Place, record: dict[str, Any]) -> Path:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
-from pathlib import Path
 
+from hadamard_glue.backbones.anatomy import usable_positions
 from hadamard_glue.backbones.loading import load, load_tokenizer, locate
+from hadamard_glue.cache import cache_folder
 from hadamard_glue.config import RunConfig
 from hadamard_glue.errors import InputError
 from hadamard_glue.glue.encoding import encode
@@ -20,14 +20,6 @@ from hadamard_glue.training.stages import Material
 def trunk_key(config: RunConfig) -> str:
     """What two configs must agree on to share a trunk."""
     return config.model_dump_json(include={"backbone", "task", "source", "limit", "max_length"})
-
-
-def cache_folder() -> Path:
-    """Where encoded data and features are kept: ``HADAMARD_GLUE_CACHE``, or the user's cache folder."""
-    given = os.environ.get("HADAMARD_GLUE_CACHE")
-    if given:
-        return Path(given).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hadamard_glue"
 
 
 class Trunk:
@@ -55,7 +47,7 @@ class Trunk:
         if tokenizer.pad_token_id is None:
             raise InputError(f"tokenizer in {self.located.folder} has no padding token")
         backbone = load(self.located, self.task.num_labels)
-        positions = getattr(backbone.model.config, "max_position_embeddings", None)
+        positions = usable_positions(backbone.model)
         if positions is not None and self.config.max_length > positions:
             raise InputError(f"max_length={self.config.max_length}: {self.located.name} has {positions} positions")
 

@@ -65,6 +65,8 @@ def train(
     device: Device,
     rng: np.random.Generator,
     after_epoch: Callable[[int], dict[str, Any]],
+    on_start: Callable[[int], None] | None = None,
+    extra_loss: Callable[[], Tensor] | None = None,
     after_step: Callable[[int], None] | None = None,
     after_log: Callable[[dict[str, Any]], None] | None = None,
 ) -> Outcome:
@@ -74,6 +76,7 @@ def train(
         forward: batch -> logits [batch, labels], in the mode the caller has set.
         trained: the trained parameters by name; ``decayed`` names those on which weight decay acts.
         after_epoch: evaluates where the selection rule asks for it; what it returns joins the epoch's history entry.
+        on_start, extra_loss, after_step: what the method's plan asks for. The history's loss is without the extra one.
         after_log: sees each history entry as it is made.
 
     Raises:
@@ -85,6 +88,8 @@ def train(
     schedule = get_linear_schedule_with_warmup(optimizer, _ramp(total, settings.warmup), total)
     parameters = list(trained.values())
     outcome = Outcome()
+    if on_start is not None:
+        on_start(total)
     with tqdm(total=total, desc=settings.name, unit="step", leave=False, disable=None) as bar:
         for epoch in range(1, settings.epochs + 1):
             start, losses = time.perf_counter(), torch.zeros((), device=device.torch_device)
@@ -94,7 +99,7 @@ def train(
                 with device.autocast():
                     loss = loss_of(forward(batch), batch["labels"], settings.regression)
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                (loss if extra_loss is None else loss + extra_loss()).backward()
                 nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
                 optimizer.step()
                 schedule.step()

@@ -24,6 +24,7 @@ from hadamard_glue.config import RunConfig, Stage1Config, Stage2Config
 from hadamard_glue.glue.tasks import Task
 from hadamard_glue.methods.plan import DECAYED, Group, Plan, count, train_exactly
 from hadamard_glue.methods.registry import apply
+from hadamard_glue.training.checkpoint import collect, storages
 from hadamard_glue.training.device import Device, derived_seed, randomness
 from hadamard_glue.training.features import FeatureRows, TextRows, backbone_features
 from hadamard_glue.training.loop import Batch, Rows, StageSettings, predict, train
@@ -62,6 +63,7 @@ class Result:
     steps: dict[str, int] = field(default_factory=dict)
     tokens: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    tensors: dict[str, Tensor] | None = None  # where config.checkpoint asks for them
 
 
 def run_stages(config: RunConfig, material: Material, device: Device, log: Log | None = None) -> Result:
@@ -89,7 +91,7 @@ class _Stage:
     dev: Mapping[str, Rows]
     trained: Mapping[str, Tensor]
     decayed: frozenset[str]
-    after_step: Callable[[int], None] | None = None
+    plan: Plan
 
 
 class _Run:
@@ -107,11 +109,14 @@ class _Run:
         stages = self.config.stage_names
         if "stage1" in stages:
             self._stage1(self.config.stage1)
+        before = storages(self.model)
         with randomness(self.config.seed, "adapter"):
             plan = apply(self.model, self.anatomy, self.config.method)
         self.result.parameters = count(plan, self.anatomy)
         if "stage2" in stages:
             self._stage2(self.config.stage2, plan)
+        if self.config.checkpoint:
+            self.result.tensors = collect(self.model, [*plan.names, *self.anatomy.head], before)
         return self.result
 
     def _stage1(self, settings: Stage1Config) -> None:
@@ -126,7 +131,8 @@ class _Run:
             dev = {split: self._features(dev_rows) for split, dev_rows in self.material.dev.items()}
             forward = self._head_logits
             self.result.seconds["features"] = time.perf_counter() - start
-        self._run_stage(_Stage("stage1", settings.epochs, settings.lr, forward, rows, dev, trained, decayed))
+        plan = Plan(self.model, {})
+        self._run_stage(_Stage("stage1", settings.epochs, settings.lr, forward, rows, dev, trained, decayed, plan))
         self.result.metrics["stage1"] = self.result.metrics["final"]
 
     def _stage2(self, settings: Stage2Config, plan: Plan) -> None:
@@ -135,9 +141,7 @@ class _Run:
         decayed = _decayed(trained, {name: group for group, names in plan.groups.items() for name in names})
         train_rows, dev = self.material.train, self.material.dev
         self._run_stage(
-            _Stage(
-                "stage2", settings.epochs, settings.lr, self._logits, train_rows, dev, trained, decayed, plan.after_step
-            )
+            _Stage("stage2", settings.epochs, settings.lr, self._logits, train_rows, dev, trained, decayed, plan)
         )
 
     def _run_stage(self, stage: _Stage) -> None:
@@ -164,7 +168,9 @@ class _Run:
                 self.device,
                 np.random.default_rng(derived_seed(config.seed, f"{stage.name} order")),
                 after_epoch=lambda epoch: selection.after_epoch(epoch, logits_of),
-                after_step=stage.after_step,
+                on_start=stage.plan.on_start,
+                extra_loss=stage.plan.extra_loss,
+                after_step=stage.plan.after_step,
                 after_log=self.log,
             )
         selection.restore()

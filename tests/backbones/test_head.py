@@ -9,14 +9,14 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny import MARKS, WORDS
+from tiny import BUILDERS, MARKS, WORDS
 from torch import Tensor
 
 from hadamard_glue.backbones.head import head, initialise_head, pooled
 from hadamard_glue.backbones.loading import Backbone, load, load_tokenizer, locate
 from hadamard_glue.config import BackboneConfig
 
-KINDS = ("bert", "bert_without_pooler", "bart")
+KINDS = tuple(BUILDERS)
 TEXTS = st.lists(st.sampled_from([*WORDS, *MARKS]), min_size=1, max_size=12).map(" ".join)
 
 

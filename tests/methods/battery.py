@@ -17,8 +17,21 @@ from hadamard_glue.config import BackboneConfig, Method
 from hadamard_glue.methods.plan import Plan
 from hadamard_glue.methods.registry import apply
 
-KINDS = ("bert", "bert_without_pooler", "bart")
-LAST_LAYER = {"bert": 1, "bert_without_pooler": 1, "bart": 3}
+KINDS = tuple(tiny.BUILDERS)
+LAST_LAYER = {kind: 3 if kind == "bart" else 1 for kind in KINDS}
+
+EVERYWHERE = ["query", "key", "value", "attention_output", "ffn_in", "ffn_out"]
+#: Methods of PEFT, by row: the settings of configs/method/, in the sizes of the tiny backbones.
+LIBRARY: dict[str, dict[str, Any]] = {
+    "ia3": {"targets": ["key", "value", "ffn_out"]},
+    "ln_tuning": {"targets": ["norms"]},
+    "vera": {"options": {"r": 5}},
+    "dora": {"peft_type": "lora", "options": {"r": 4, "use_dora": True}},
+    "adalora": {"targets": EVERYWHERE, "options": {"init_r": 4, "target_r": 2, "tinit": 0.2, "tfinal": 0.3}},
+    "oft": {"options": {"oft_block_size": 8}},
+}
+#: What no backbone but these can take.
+IMPOSSIBLE = {("ia3", "deberta")}
 
 
 def _variants() -> dict[str, dict[str, Any]]:
@@ -26,14 +39,19 @@ def _variants() -> dict[str, dict[str, Any]]:
     for site in ("heads", "projection"):
         for norm in ("attention", "ffn", "both", "none"):
             found[f"hadamard-{site}-{norm}"] = {**tiny.METHODS["hadamard"], "site": site, "norm": norm}
-    for name in ("bitfit", "lora", "hadamard"):
-        found[f"{name}-last-layer"] = {**tiny.METHODS[name], "layers": "last"}
-    everywhere = ["query", "key", "value", "attention_output", "ffn_in", "ffn_out"]
-    found["lora-everywhere"] = {**tiny.METHODS["lora"], "targets": everywhere}
+    for name, method in LIBRARY.items():
+        found[name] = {**tiny.METHODS["library"], "name": name, "peft_type": name, **method}
+    for name in ("houlsby", "pfeiffer", "bitfit", "lora", "hadamard", "ln_tuning", "vera", "library"):
+        found[f"{name}-last-layer"] = {**(found.get(name) or tiny.METHODS[name]), "layers": "last"}
+    found["houlsby-without-norms"] = {**tiny.METHODS["houlsby"], "train_norms": False}
+    found["pfeiffer-with-norms"] = {**tiny.METHODS["pfeiffer"], "train_norms": True}
+    found["bitfit-query-middle"] = {**tiny.METHODS["bitfit"], "biases": "query_middle"}
+    found["lora-everywhere"] = {**tiny.METHODS["lora"], "targets": EVERYWHERE}
     return found
 
 
 VARIANTS = _variants()
+CASES = [(variant, kind) for variant in VARIANTS for kind in KINDS if (variant, kind) not in IMPOSSIBLE]
 
 
 def method_of(variant: str, kind: str) -> Any:

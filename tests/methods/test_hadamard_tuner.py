@@ -236,9 +236,9 @@ def test_a_site_that_does_not_exist_is_refused() -> None:
         HadamardConfig(site="head")
 
 
-def test_a_tuner_without_targets_is_refused(subjects: dict[str, Subject]) -> None:
-    with pytest.raises(InputError, match="target_modules"):
-        HadamardModel(subjects["bert"].copy().model, HadamardConfig(), "default")
+def test_a_tuner_without_targets_on_a_model_of_no_known_family_is_refused() -> None:
+    with pytest.raises(InputError, match="unsupported backbone family"):
+        HadamardModel(nn.Sequential(nn.Linear(2, 2)), HadamardConfig(), "default")
 
 
 def test_a_model_of_many_layers_is_injected_at_every_one() -> None:
