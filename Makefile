@@ -50,7 +50,7 @@ else
   tasks := $(or $(TASKS),$(if $(DATA),$(subst $(space),$(comma),$(strip $(held)))))
   seeds := $(or $(SEEDS),1$(comma)2)
 endif
-# where `tables` and `params-table` look and write when nothing says otherwise
+# where `tables` looks when nothing says otherwise
 results := $(or $(results),$(RESULTS),results/paper)
 
 .PHONY: help install reproduce-table params-table tables test lint clean checked other-torch
@@ -89,7 +89,7 @@ checked:
 	@: $(if $(mistake),$(error $(mistake)))
 
 params-table: $(STAMP) ## parameters of backbones and methods, counted from the configs; BACKBONES= METHODS= RESULTS=
-	$(BIN)/hadamard-glue params $(if $(BACKBONES),backbone=$(BACKBONES)) $(if $(METHODS),method=$(METHODS)) 'results_dir="$(results)"' $(ARGS)
+	$(BIN)/hadamard-glue params $(if $(BACKBONES),backbone=$(BACKBONES)) $(if $(METHODS),method=$(METHODS)) 'results_dir="$(or $(RESULTS),results/parameters)"' $(ARGS)
 
 tables: $(STAMP) ## render the records of RESULTS=folder again, without training
 	$(BIN)/hadamard-glue tables 'results_dir="$(results)"' $(ARGS)

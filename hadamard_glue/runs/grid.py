@@ -11,6 +11,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from hadamard_glue.config import RunConfig
 from hadamard_glue.errors import InputError, RunFailed, Unsupported
 from hadamard_glue.runs.execute import done, execute, record_refusal
@@ -97,7 +99,7 @@ def execute_missing(planned: list[Planned], workers: int, say: Callable[[str], N
         listener = threading.Thread(target=progress.listen, args=(told,), daemon=True)
         listener.start()
         with ProcessPoolExecutor(min(workers, len(trunks)), context, max_tasks_per_child=1) as pool:
-            futures = [pool.submit(_execute_trunk, members, os.getpid(), told) for members in trunks.values()]
+            futures = [pool.submit(_execute_trunk, members, workers, os.getpid(), told) for members in trunks.values()]
             try:
                 failures = [line for future in as_completed(futures) for line in future.result()]
             except BaseException:
@@ -122,9 +124,11 @@ class _Progress:
             self.say(f"[{ended}/{self.total}] {line}, {duration(spent)} spent, about {left} left")
 
 
-def _execute_trunk(configs: list[RunConfig], parent: int, told) -> list[str]:  # type: ignore[no-untyped-def]
+def _execute_trunk(configs: list[RunConfig], workers: int, parent: int, told) -> list[str]:  # type: ignore[no-untyped-def]
     """All runs of one trunk in this process; the lines of those that failed."""
     _end_with(parent)
+    if workers > 1 and configs[0].hardware.threads is None:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))  # or they would wait for each other's cores
     trunk, failures = Trunk(configs[0]), []
     for config in configs:
         try:
