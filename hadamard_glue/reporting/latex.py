@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import replace
 
 from hadamard_glue.reporting.sheet import Block, Sheet, Shown
 
@@ -46,8 +47,36 @@ _TAIL = r"""\bottomrule
 \else \usebox2\fi"""
 
 
+#: Lines of one float, a block's heading counted as two: what fits a page, a landscape one too.
+_LINES = 40
+
+
 def latex(sheet: Sheet) -> str:
-    """The whole float, ending in a newline."""
+    """The table as a float, ending in a newline; one that no page holds as several, whole blocks together.
+
+    The floats after the first are captioned as continued, and labelled ``tab:<name>-2`` and so on.
+    """
+    return "\n".join(_float(page) for page in _pages(sheet))
+
+
+def _pages(sheet: Sheet) -> list[Sheet]:
+    pages: list[list[Block]] = [[]]
+    for block in sheet.blocks:
+        if pages[-1] and sum(len(other.rows) + 2 for other in [*pages[-1], block]) > _LINES:
+            pages.append([])
+        pages[-1].append(block)
+    return [
+        replace(
+            sheet,
+            blocks=tuple(blocks),
+            name=sheet.name if number == 1 else f"{sheet.name}-{number}",
+            caption=sheet.caption if number == 1 else f"{sheet.caption.rstrip('.')}, continued.",
+        )
+        for number, blocks in enumerate(pages, start=1)
+    ]
+
+
+def _float(sheet: Sheet) -> str:
     lines = [_head(sheet), *_header(sheet)]
     for index, block in enumerate(sheet.blocks):
         lines += _block(block, len(sheet.columns) + 1, first=index == 0)

@@ -18,7 +18,7 @@ from hadamard_glue.glue.tasks import TASKS
 from hadamard_glue.reporting.latex import latex
 from hadamard_glue.reporting.markdown import markdown
 from hadamard_glue.reporting.parameters import parameters_frame, parameters_sheet
-from hadamard_glue.reporting.sheet import Row, Shown, percent, tenths, with_ranks
+from hadamard_glue.reporting.sheet import Block, Column, Row, Sheet, Shown, percent, tenths, with_ranks
 from hadamard_glue.reporting.tables import main_csv, main_sheet, main_table, write_parameters, write_tables
 from hadamard_glue.reporting.terminal import terminal
 
@@ -186,6 +186,19 @@ class TestFormats:
         rows = [line for line in markdown(sheet).splitlines() if line.startswith("| Hadamard")]
         assert len(rows) == 1
         assert rows[0].count(" | ") == 11
+
+    @given(st.lists(st.integers(1, 50), min_size=1, max_size=15))
+    def test_latex_splits_what_no_page_holds_between_blocks(self, sizes: list[int]) -> None:
+        row = Row("method", (Shown("1"),))
+        blocks = tuple(Block(f"backbone{index}.", (row,) * size) for index, size in enumerate(sizes))
+        tex = latex(Sheet("name", "Caption.", "Method", (Column("Score"),), blocks))
+        floats = tex.split(r"\begin{table*}")[1:]
+        held = [[index for index in range(len(sizes)) if f"backbone{index}." in part] for part in floats]
+        assert [index for part in held for index in part] == list(range(len(sizes)))
+        for part in held:
+            assert len(part) == 1 or sum(sizes[index] + 2 for index in part) <= 40
+        labels = [part.partition(r"\label{")[2].partition("}")[0] for part in floats]
+        assert labels == ["tab:name", *(f"tab:name-{number}" for number in range(2, len(floats) + 1))]
 
     def test_terminal_lines_are_aligned(self) -> None:
         lines = terminal(main_sheet(main_table(example()))).splitlines()
