@@ -210,6 +210,13 @@ def test_without_a_gpu_a_grid_that_wants_one_only_says_what_it_would_do(
     assert not (tmp_path / "results").exists()
 
 
+def test_a_plan_says_once_why_something_cannot_be_read_here(call: Call) -> None:
+    code, out, _ = call(*GRID, "backbone=bert_base", "--plan")
+    assert code == 0
+    assert [line for line in out if "the hub cannot be reached" in line] == [out[-2]]
+    assert out[-1].startswith("4 runs, 0 done, 4 missing")
+
+
 def test_a_killed_grid_is_finished_by_the_same_command(base: Any, tmp_path: Path) -> None:
     rest = [override for override in base if not override.startswith("task=")]
     command = [

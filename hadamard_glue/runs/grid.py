@@ -192,15 +192,14 @@ def _kind(run: Planned) -> tuple[str, str, str]:
 
 
 def describe(planned: list[Planned]) -> str:
-    """The plan for people: a line a trunk and method, then the sum."""
+    """The plan for people: a line a task and method, why something cannot be read here, then the sum."""
     lines = []
     for kind in dict.fromkeys(_kind(run) for run in planned):
         runs = [run for run in planned if _kind(run) == kind]
         missing = [run for run in runs if run.missing]
-        note = f"  {runs[0].unreadable}" if runs[0].unreadable else ""
-        lines.append(
-            f"{kind[1]:5} {kind[2]:11} done {len(runs) - len(missing)}, missing {len(missing)}{_cost(missing)}{note}"
-        )
+        done = len(runs) - len(missing)
+        lines.append(f"{kind[1]:5} {kind[2]:11} done {done}, missing {len(missing)}{_cost(missing)}")
+    lines += dict.fromkeys(f"not here: {run.unreadable}" for run in planned if run.unreadable is not None)
     missing = [run for run in planned if run.missing]
     lines.append(f"{len(planned)} runs, {len(planned) - len(missing)} done, {len(missing)} missing{_cost(missing)}")
     return "\n".join(lines)
