@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-# What `reproduce-table` takes. Lists have commas; what is not given is left to configs/experiment/main_table.yaml.
+# What `reproduce-table` takes. Lists have commas; what is not given is left to configs/experiment/.
 PROFILE ?=
 SOURCE ?=
 DATA ?=
@@ -35,15 +35,35 @@ is_path = $(or $(findstring /,$(1)),$(wildcard $(1)/config.json))
 backbone_of = $(if $(call is_path,$(1)),backbone=custom 'backbone.path="$(1)"',backbone=$(1))
 source_of = $(if $(SOURCE),source=$(SOURCE)) $(if $(DATA),'source.path="$(DATA)"')
 
-ifeq ($(PROFILE),paper)
+# with nothing said about data or model it is the demo world
+ifeq ($(PROFILE)$(SOURCE)$(DATA)$(BACKBONE),)
+  profile := demo
+  not_demo := $(filter-out demo_%,$(subst $(comma),$(space),$(BACKBONES)))
+else
+  profile := $(PROFILE)
+endif
+
+experiment := main_table
+ifneq ($(not_demo),)
+  mistake := $(firstword $(not_demo)) is no demo backbone: give PROFILE=paper BACKBONES=$(BACKBONES)
+else ifeq ($(profile),demo)
+  ifneq ($(SOURCE)$(DATA)$(BACKBONE),)
+    mistake := PROFILE=demo makes its own rows and has its own backbones (BACKBONES=demo_bert narrows them): no SOURCE, DATA or BACKBONE
+  endif
+  experiment := demo_table,demo_control
+  results := $(or $(RESULTS),results/demo)
+  grid := $(if $(BACKBONES),backbone=$(BACKBONES))
+  tasks := $(TASKS)
+  seeds := $(SEEDS)
+else ifeq ($(PROFILE),paper)
   results := $(or $(RESULTS),results/paper)
   grid := $(call backbone_of,$(or $(BACKBONES),$(BACKBONE),bert_base)) $(source_of) --require-gpu $(if $(filter 1,$(FORCE)),--force)
   tasks := $(TASKS)
   seeds := $(SEEDS)
 else ifneq ($(PROFILE),)
-  mistake := unknown PROFILE=$(PROFILE), there is: paper
+  mistake := unknown PROFILE=$(PROFILE), there is: demo, paper
 else ifeq ($(and $(SOURCE),$(BACKBONE),$(or $(DATA),$(filter-out directory,$(SOURCE)))),)
-  mistake := reproduce-table needs SOURCE=directory DATA=FOLDER BACKBONE=FOLDER (GLUE files and a model) or PROFILE=paper
+  mistake := reproduce-table needs SOURCE=directory DATA=FOLDER BACKBONE=FOLDER (GLUE files and a model), PROFILE=paper, or nothing at all (the demo world)
 else
   results := $(or $(RESULTS),results/$(notdir $(BACKBONE:/=)))
   grid := $(call backbone_of,$(BACKBONE)) $(source_of)
@@ -51,7 +71,7 @@ else
   seeds := $(or $(SEEDS),1$(comma)2)
 endif
 # where `tables` looks when nothing says otherwise
-results := $(or $(results),$(RESULTS),results/paper)
+results := $(or $(results),$(RESULTS),results/demo)
 
 .PHONY: help install reproduce-table params-table tables test lint clean checked other-torch
 
@@ -78,10 +98,11 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo '$(TORCH_INDEX)' > $@
 
 reproduce-table: checked $(STAMP) ## the main table: trains what has no record yet, then renders; call it again to go on
+#| alone, or with PROFILE=demo: demo, synthetic tasks and tiny backbones, nothing downloaded; SEEDS=1 unless given
 #| SOURCE=directory DATA=glue-folder BACKBONE=model-folder (or a config's name), tasks: those in DATA, SEEDS=1,2
 #| PROFILE=paper: BACKBONES=bert_base, all eight tasks from the hub, seeds 1,2,3; wants a CUDA device or FORCE=1
 #| BACKBONES= METHODS= TASKS= SEEDS= (with commas) RESULTS=folder; ARGS="more overrides, --plan"
-	$(BIN)/hadamard-glue grid experiment=main_table $(strip $(grid) $(if $(METHODS),method=$(METHODS)) \
+	$(BIN)/hadamard-glue grid experiment=$(experiment) $(strip $(grid) $(if $(METHODS),method=$(METHODS)) \
 	  $(if $(tasks),task=$(tasks)) $(if $(seeds),seed=$(seeds))) 'results_dir="$(results)"' $(ARGS)
 
 # before the install, which takes minutes

@@ -20,11 +20,12 @@ USAGE = """usage: hadamard-glue VERB [KEY=VALUE ...]
 
   run      one run, or with -m a Hydra multirun; prints the record's path last (run --help lists every key)
   grid     experiment=NAME: says what is done, what is missing and what it will cost, runs the missing, makes the tables
+             (NAME,NAME: together; what the command line says replaces values of the first and narrows the others)
              --plan         only say it
              --require-gpu  without a CUDA device say it and exit 3, unless --force
   tables   results_dir=FOLDER: main table and tidy cells of the records there, as CSV, Markdown and LaTeX
   fetch    [experiment=NAME]: brings models and data of a grid or a run here, for machines without network
-  params   parameters of every backbone and method, from the configs alone (backbone=a,b method=c,d narrow it)
+  params   parameters of every hub backbone and method, from the configs alone (backbone=a,b method=c,d: of these)
   export   record=RECORD.json to=FOLDER format=merged|peft: the model of a run made with checkpoint=true
   predict  model=FOLDER input=ROWS.tsv|- [first=COLUMN second=COLUMN header=true to=FILE device=cpu]: labels and
              probabilities of an exported model, as TSV; columns by name, or by position from 1
@@ -85,13 +86,16 @@ def _grid(arguments: list[str]) -> int:
     parser.add_argument("--force", action="store_true")
     parser.add_argument("--require-gpu", action="store_true")
     options, overrides = parser.parse(arguments)
-    from hadamard_glue.compose import expand, run_config
+    from hadamard_glue.compose import expand, run_configs
 
     if not any(override.startswith("experiment=") for override in overrides):
         raise InputError("grid needs experiment=NAME, such as experiment=main_table")
-    configs = [run_config(job) for job in expand(overrides)]
+    configs = run_configs(expand(overrides))
     from hadamard_glue.runs.grid import describe, execute_missing, plan
 
+    demo = any(config.source.kind == "demo" for config in configs)
+    if demo:
+        print("demo, synthetic: GLUE-shaped tasks from a small grammar; no score here is one on GLUE", flush=True)
     planned = plan(configs)
     print(describe(planned), flush=True)
     if options.plan:
@@ -106,6 +110,8 @@ def _grid(arguments: list[str]) -> int:
         _show_tables(folder)
     for line in failures:
         print(f"failed: {line}", file=sys.stderr)
+    if demo:
+        print(f"demo, synthetic: these are the tables of {configs[0].results_dir}", flush=True)
     return 1 if failures else 0
 
 
@@ -128,9 +134,9 @@ def _show_tables(results_dir: str) -> None:
 
 def _fetch(arguments: list[str]) -> int:
     _, overrides = _Parser("fetch").parse(arguments)
-    from hadamard_glue.compose import expand, run_config
+    from hadamard_glue.compose import expand, run_configs
 
-    configs = [run_config(job) for job in expand(overrides)]
+    configs = run_configs(expand(overrides))
     from hadamard_glue.runs.fetch import fetch
 
     fetch(configs, lambda line: print(line, flush=True))
@@ -148,7 +154,7 @@ def _params(arguments: list[str]) -> int:
     from hadamard_glue.reporting.tables import write_parameters
 
     rows = parameter_rows(
-        backbones or [name for name in choices("backbone") if name != "custom"],
+        backbones or [name for name in choices("backbone") if name != "custom" and not name.startswith("demo_")],
         methods or [name for name in choices("method") if name != "library"],
         overrides,
         refused=lambda line: print(f"not counted: {line}", file=sys.stderr),

@@ -57,12 +57,17 @@ TaskName = Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte"]
 
 
 class BackboneConfig(Section):
-    """Which weights: a hub id or a directory; ``architecture`` lets parameters be counted without a download."""
+    """Which weights: a hub id, a directory, or ``package:FOLDER`` for one that comes with this package.
+
+    ``architecture`` lets parameters be counted without a download. ``weights=random`` is the control of every claim
+    about pretraining: the same model as transformers initialises it, always with the same seed.
+    """
 
     name: str
     path: str
     family: str | None = None
     revision: str | None = None
+    weights: Literal["pretrained", "random"] = "pretrained"
     architecture: dict[str, Any] | None = None
 
 
@@ -73,9 +78,9 @@ class TaskConfig(Section):
 
 
 class SourceConfig(Section):
-    """Where the rows come from: the hub, or a directory of official GLUE folders or parquet files."""
+    """Where the rows come from: the hub, a directory of official GLUE folders or parquet files, or the demo world."""
 
-    kind: Literal["hub", "directory"]
+    kind: Literal["hub", "directory", "demo"]
     path: str | None = None
     revision: str | None = None
 
@@ -146,6 +151,8 @@ class RunConfig(Section):
     def _check_together(self) -> RunConfig:
         if self.source.kind == "directory" and not self.source.path:
             raise ValueError("source=directory needs source.path=FOLDER, the folder that holds CoLA, SST-2, ...")
+        if self.source.kind == "demo" and self.source.path:
+            raise ValueError("source=demo makes its rows itself and takes no source.path")
         trains_head = getattr(self.method, "train_head", True)
         if self.method.name != "classifier" and self.stages == "one" and not trains_head:
             raise ValueError("stages=one with method.train_head=false would leave the new head random and frozen; "

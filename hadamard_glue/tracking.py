@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,12 +31,15 @@ class _WandbTracker:
 
 
 @contextlib.contextmanager
-def track(mode: str, project: str, name: str, config: dict[str, Any], folder: Path) -> Iterator[Tracker]:
+def track(
+    mode: str, project: str, name: str, config: dict[str, Any], folder: Path, tags: Sequence[str] = ()
+) -> Iterator[Tracker]:
     """Report a run to W&B for as long as the context is open.
 
     Args:
         mode: ``none``, ``offline`` or ``online``.
         config: the run's spec; it goes through ``init``, so that it is there from the first step.
+        tags: of the W&B run.
         folder: results folder; W&B writes below ``folder/wandb`` and nowhere else.
 
     Raises:
@@ -67,6 +70,7 @@ def track(mode: str, project: str, name: str, config: dict[str, Any], folder: Pa
             project=project,
             name=name,
             config=config,
+            tags=list(tags),
             dir=str(folder),
             mode="offline" if mode == "offline" else "online",
             reinit="create_new",

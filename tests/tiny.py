@@ -155,7 +155,10 @@ def plain_config(backbone: Path | str, source: Path | str | dict[str, Any], **ov
             ``stage2__lr=1e-2`` for one key of a section. ``stages`` follows the method unless given.
     """
     plain: dict[str, Any] = {
-        "backbone": {"name": "custom", "path": str(backbone), "family": None, "revision": None, "architecture": None},
+        "backbone": {
+            "name": "custom", "path": str(backbone), "family": None, "revision": None, "weights": "pretrained",
+            "architecture": None,
+        },
         "task": {"name": "sst2"},
         "method": dict(METHODS["hadamard"]),
         "source": source if isinstance(source, dict) else {"kind": "directory", "path": str(source), "revision": None},
@@ -174,7 +177,7 @@ def plain_config(backbone: Path | str, source: Path | str | dict[str, Any], **ov
         "limit": {"train": None, "dev": None},
         "results_dir": "results/tests",
         "checkpoint": False,
-    }
+    }  # fmt: skip
     for key in sorted(overrides, key=lambda key: "__" in key):  # whole sections first
         _override(plain, key, overrides[key])
     if "stages" not in overrides:

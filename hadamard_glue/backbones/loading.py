@@ -27,6 +27,7 @@ from hadamard_glue.backbones.anatomy import Anatomy, resolve
 from hadamard_glue.backbones.conversion import converted
 from hadamard_glue.backbones.families import family_table
 from hadamard_glue.backbones.hub import PICKLE, SAFETENSORS, SAFETENSORS_INDEX, snapshot
+from hadamard_glue.backbones.random_weights import random_digest, randomise
 from hadamard_glue.config import BackboneConfig
 from hadamard_glue.errors import InputError
 
@@ -41,6 +42,8 @@ _TOKENIZER_FILES = (
     "spm.model",
     "sentencepiece.bpe.model",
 )
+#: ``backbone.path=package:FOLDER`` is a folder of this package, wherever it is installed.
+_PACKAGE = "package:"
 _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "spm.model", "sentencepiece.bpe.model")
 
 
@@ -49,13 +52,15 @@ class Located:
     """A backbone whose files lie on this machine.
 
     Attributes:
-        name: the config's name; for a custom backbone ``<folder>-<8 hex of the digest>``.
+        name: the config's name; for a custom backbone ``<folder>-<8 hex of the digest>``; with ``-random`` behind it
+            for the control.
         family: from its config.json.
         folder: where the files are.
-        digest: sha256 over weights, config and tokenizer files, by content.
+        digest: sha256 over weights, config and tokenizer files, by content; of random weights over what decides them.
         tokenizer_digest: the same over the tokenizer files and the config alone.
         revision: the commit on the hub, None for a directory.
         pickle: the weights, where they exist as a pickle alone; :func:`load` converts them once into our cache.
+        random: :func:`load` puts random weights in the place of the pretrained ones.
     """
 
     name: str
@@ -65,6 +70,7 @@ class Located:
     tokenizer_digest: str
     revision: str | None
     pickle: Path | None = None
+    random: bool = False
 
     @property
     def weights(self) -> Path:
@@ -106,7 +112,10 @@ def locate(config: BackboneConfig) -> Located:
         name = f"{stem}-{digest[:8]}"
     tokenizer_digest = _digest([folder / "config.json", *tokenizer_files])
     pickle = weights[0] if weights[0].name == PICKLE else None
-    return Located(name, family, folder, digest, tokenizer_digest, revision, pickle)
+    random = config.weights == "random"
+    if random:
+        name, digest = f"{name}-random", random_digest(tokenizer_digest, weights)
+    return Located(name, family, folder, digest, tokenizer_digest, revision, pickle, random)
 
 
 def load(located: Located, num_labels: int) -> Backbone:
@@ -133,6 +142,8 @@ def load(located: Located, num_labels: int) -> Backbone:
     lacking = sorted((set(info["missing_keys"]) | set(mismatched)) & set(anatomy.backbone))
     if lacking:
         raise InputError(f"backbone {located.folder}: its weights lack {lacking[0]!r} ({len(lacking)} in all)")
+    if located.random:
+        randomise(model, anatomy)
     # a checkpoint may come with requires_grad, tied heads or training mode of its own: start from one known state
     return Backbone(model.eval().requires_grad_(False), anatomy)
 
@@ -171,21 +182,30 @@ def _with_one_separator(tokenizer: Any) -> Any:
 
 
 def skeleton(config: BackboneConfig, num_labels: int) -> Backbone:
-    """The model without weights (meta device), from the config's architecture numbers: for counting parameters.
+    """The model without weights (meta device), for counting parameters: from the config's architecture numbers, or from
+    the config.json of a backbone that comes with the package.
 
     Raises:
         InputError: a config without family or architecture, such as ``custom``.
     """
-    if config.family is None or config.architecture is None:
+    if config.path.startswith(_PACKAGE):
+        settings = AutoConfig.from_pretrained(_folder(config)[0], num_labels=num_labels, local_files_only=True)
+    elif config.family is None or config.architecture is None:
         raise InputError(f"backbone={config.name} gives no architecture, so its parameters cannot be counted unread")
-    family_table(config.family)
-    settings = AutoConfig.for_model(config.family, num_labels=num_labels, **config.architecture)
+    else:
+        family_table(config.family)
+        settings = AutoConfig.for_model(config.family, num_labels=num_labels, **config.architecture)
     with torch.device("meta"):
         model = AutoModelForSequenceClassification.from_config(settings)
     return Backbone(model.eval().requires_grad_(False), resolve(model))
 
 
 def _folder(config: BackboneConfig) -> tuple[Path, str | None]:
+    if config.path.startswith(_PACKAGE):
+        folder = Path(__file__).parents[1] / config.path.removeprefix(_PACKAGE)
+        if not folder.is_dir():
+            raise InputError(f"backbone.path={config.path}: this installation has no such folder")
+        return folder, None
     path = Path(config.path).expanduser()
     if path.is_dir():
         return path.resolve(), None

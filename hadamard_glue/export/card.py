@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from hadamard_glue.glue.sources import source_title
 from hadamard_glue.glue.tasks import Task
 
 _LOAD = {
@@ -33,8 +34,8 @@ def card(record: dict[str, Any], task: Task, about: dict[str, Any]) -> str:
             "",
             f"{_kind(about)} One run of `hadamard-glue`: record `{about['record']}`.",
             "",
-            f"**{headline['metric']} on {headline['split']}: {100 * headline['value']:.1f}** (x 100, one seed). "
-            f"{_selection(spec['selection'])}",
+            f"**{headline['metric']} on {headline['split']}: {100 * headline['value']:.1f}** "
+            f"(x 100, one seed{_demo(record)}). {_selection(spec['selection'])}",
             *_flags(record),
             "",
             *_scores(record),
@@ -57,15 +58,20 @@ def card(record: dict[str, Any], task: Task, about: dict[str, Any]) -> str:
     )
 
 
+def _demo(record: dict[str, Any]) -> str:
+    return f"; {source_title('demo')}, no score on GLUE" if record["data"].get("kind") == "demo" else ""
+
+
 def _front_matter(record: dict[str, Any], task: Task, about: dict[str, Any]) -> list[str]:
     """YAML; a JSON value is one, so that nothing in it needs care."""
     hub = {"base_model": about["backbone"]["path"]} if about["backbone"]["revision"] is not None else {}
     glue = {"datasets": ["nyu-mll/glue"]} if record["data"].get("kind") == "hub" else {}
+    demo = [source_title("demo")] if _demo(record) else []
     entries: dict[str, Any] = {
         "language": "en",
         "library_name": "peft" if about["format"] == "peft" else "transformers",
         "pipeline_tag": "text-classification",
-        "tags": ["hadamard-glue", str(about["method"]["name"]), f"glue-{task.name}"],
+        "tags": ["hadamard-glue", str(about["method"]["name"]), f"glue-{task.name}", *demo],
         **hub,
         **glue,
     }
@@ -117,11 +123,14 @@ def _counts(parameters: dict[str, Any]) -> list[str]:
 def _data(record: dict[str, Any], task: Task) -> list[str]:
     data, environment = record["data"], record["environment"]
     rows = ", ".join(f"{split} {count:,}" for split, count in data["rows"].items())
-    source = f"`nyu-mll/glue` at revision `{data.get('revision')}`" if data.get("kind") == "hub" else "local files"
+    revision = f" at revision `{data.get('revision')}`"
+    source = {"hub": f"GLUE's {task.title} from `nyu-mll/glue`{revision}",
+              "demo": f"A GLUE-shaped {task.title} ({source_title('demo')}), made by `hadamard_glue`",
+              }.get(str(data.get("kind")), f"GLUE's {task.title} from local files")  # fmt: skip
     packages = environment["packages"]
     versions = ", ".join(f"{name} {packages[name]}" for name in ("torch", "transformers", "peft"))
     return [
-        f"GLUE's {task.title} from {source}; rows: {rows}; fingerprint `{data['fingerprint'][:16]}`. "
+        f"{source}; rows: {rows}; fingerprint `{data['fingerprint'][:16]}`. "
         f"Backbone digest `{record['spec']['backbone']['digest'][:16]}`. "
         f"Trained in {environment['precision']} on {environment['device']} with {versions}.",
     ]

@@ -68,11 +68,14 @@ def rebuild(path: Path, backbone: str | None = None) -> Finished:
         backbone: folder or hub id of the backbone, where it is no longer at the recorded place.
 
     Raises:
-        InputError: a run that failed or kept no checkpoint, or a backbone that is absent or of another content.
+        InputError: a run that failed, kept no checkpoint or began with random weights, or a backbone that is absent
+            or of another content.
     """
     record = read(path)
     if record["status"] != "done":
         raise InputError(f"{path} is the record of a run that failed: {record['error']}")
+    if record["spec"]["backbone"].get("weights") == "random":
+        raise InputError(f"{path} is a run on random weights, a control that is not exported")
     tensors = read_checkpoint(path, record)
     spec = record["spec"]
     task = TASKS[spec["task"]]

@@ -12,7 +12,7 @@ from hadamard_glue.glue.directory import read_directory
 from hadamard_glue.glue.rows import Rows
 from hadamard_glue.glue.tasks import Task
 
-__all__ = ["Rows", "TaskData", "load_rows"]
+__all__ = ["Rows", "TaskData", "load_rows", "source_title"]
 
 _SAMPLE_SEED = 20230701  # any constant; changing it changes every limited run
 
@@ -38,6 +38,11 @@ class TaskData:
     origin: dict[str, str | None]
 
 
+def source_title(kind: str) -> str:
+    """A kind of source as every output names it."""
+    return "demo, synthetic" if kind == "demo" else kind
+
+
 def load_rows(
     task: Task,
     kind: str,
@@ -50,8 +55,9 @@ def load_rows(
 
     Args:
         task: which task.
-        kind: ``"hub"`` or ``"directory"``.
-        path: the directory (see ``directory``), or the hub repository, ``nyu-mll/glue`` where ``None``.
+        kind: ``"hub"``, ``"directory"`` or ``"demo"``.
+        path: the directory (see ``directory``), or the hub repository, ``nyu-mll/glue`` where ``None``; none for the
+            demo world, whose files lie in the cache.
         limit_train: at most this many training rows; ``None`` reads all. A limited split is a random sample
             that depends on nothing but the sizes, never on a run's seed, so that all runs see the same rows;
             it keeps the file's order, and a smaller sample is part of a larger one.
@@ -72,8 +78,14 @@ def load_rows(
         if not path:
             raise InputError("source=directory needs source.path=FOLDER, the folder that holds CoLA, SST-2, ...")
         rows = read_directory(task, path)
+    elif kind == "demo":
+        if path:
+            raise InputError("source=demo makes its rows itself and takes no source.path")
+        from hadamard_glue.demo.files import demo_folder
+
+        rows = read_directory(task, str(demo_folder()))
     else:
-        raise InputError(f"source kind {kind!r} is unknown, expected hub or directory")
+        raise InputError(f"source kind {kind!r} is unknown, expected hub, directory or demo")
     rows = {split: _limited(part, limit_train if split == "train" else limit_dev) for split, part in rows.items()}
     return TaskData(
         task=task,

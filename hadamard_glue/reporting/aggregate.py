@@ -7,9 +7,8 @@ a cell: that is refused, with the keys that differ.
 from __future__ import annotations
 
 import json
-import re
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,7 +16,9 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from hadamard_glue.errors import InputError
+from hadamard_glue.glue.sources import source_title
 from hadamard_glue.glue.tasks import TASKS, Task
+from hadamard_glue.reporting.specs import differences
 from hadamard_glue.runs.record import read
 
 #: A run's record as read from its JSON file.
@@ -60,6 +61,20 @@ class Cell:
     def collapsed(self) -> list[int]:
         """Seeds whose run predicts one class, or one score, for every row."""
         return [seed for seed, record in self.done.items() if "collapsed" in record["flags"]]
+
+    @property
+    def random(self) -> bool:
+        """Whether its backbone had random weights."""
+        return any(record["spec"]["backbone"].get("weights") == "random" for record in self._records)
+
+    @property
+    def sources(self) -> set[str]:
+        """Where the rows came from: ``hub``, ``directory``, ``demo``."""
+        return {str(record.get("data", {}).get("kind")) for record in self._records}
+
+    @property
+    def _records(self) -> list[Record]:
+        return [*self.done.values(), *self.failed.values()]
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -127,19 +142,41 @@ def cells(records: Iterable[Record]) -> pd.DataFrame:
 
     Columns: backbone, method, task, split, metric, headline (bool), mean, std (sample, empty when n = 1), n, status
     (``done``, or ``failed`` where no seed succeeded), seeds (behind the mean), collapsed and failed (seeds), note (why
-    they failed).
+    they failed). Where any rows are of the demo world, ``source`` stands before them all.
 
     Raises:
         InputError: see :func:`gather`.
     """
-    rows = [row for cell in gather(records) for row in _tidy(cell)]
-    return pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
+    gathered = gather(records)
+    rows = [{"source": sources_title([cell]), **row} for cell in gathered for row in _tidy(cell)]
+    columns = {"source": "str", **_COLUMNS} if has_demo(gathered) else _COLUMNS
+    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
+
+
+def has_demo(cells: Iterable[Cell]) -> bool:
+    """Whether any of the cells read the demo world, which every table must say."""
+    return any("demo" in cell.sources for cell in cells)
 
 
 def mean_std(values: list[float]) -> tuple[float, float]:
     """Mean and sample standard deviation (ddof = 1); NaN where there is none."""
     mean = statistics.fmean(values) if values else float("nan")
     return mean, statistics.stdev(values) if len(values) > 1 else float("nan")
+
+
+def average(found: Mapping[str, Cell]) -> float:
+    """The mean over the eight tasks of the mean headline over seeds, x 100; NaN where one is missing.
+
+    Args:
+        found: the cells of one backbone and method, by task.
+    """
+    means = [100 * mean_std(found[task].headline())[0] if task in found else float("nan") for task in TASKS]
+    return round(statistics.fmean(means), 4)  # fmean rounds once, so the last digit is the same on every Python
+
+
+def sources_title(cells: Iterable[Cell]) -> str:
+    """Where the rows of some cells came from, for people."""
+    return "; ".join(sorted({source_title(kind) for cell in cells for kind in cell.sources}))
 
 
 def reason(record: Record) -> str:
@@ -178,7 +215,7 @@ def _cell(address: Address, done: list[Record], failed: list[Record]) -> Cell:
     if len(specs) > 1:
         raise InputError(
             f"{_words(address)}: records of {len(specs)} different specs, which one cell cannot mix: "
-            f"{'; '.join(_differences(list(specs.values())))}; keep them in different results_dir"
+            f"{'; '.join(differences(list(specs.values())))}; keep them in different results_dir"
         )
     by_seed: dict[int, Record] = {}
     for record in sorted(done, key=lambda record: record["spec"]["seed"]):
@@ -194,33 +231,6 @@ def _cell(address: Address, done: list[Record], failed: list[Record]) -> Cell:
 
 def _seedless(record: Record) -> dict[str, Any]:
     return {key: value for key, value in record["spec"].items() if key != "seed"}
-
-
-def flat(spec: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested spec by dotted keys."""
-    found: dict[str, Any] = {}
-    for key, value in spec.items():
-        found.update(flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
-    return found
-
-
-def _differences(specs: list[dict[str, Any]]) -> list[str]:
-    """``stage2.lr is 0.001 or 0.003`` for every key whose values differ."""
-    flats = [flat(spec) for spec in specs]
-    keys = sorted(set().union(*flats))
-    # where a whole stage is absent its parts say so, and "stage1: null" would say it once more
-    keys = [key for key in keys if not any(other.startswith(f"{key}.") for other in keys)]
-    found = []
-    for key in keys:
-        values = list(dict.fromkeys(_short(spec[key]) if key in spec else "absent" for spec in flats))
-        if len(values) > 1:
-            found.append(f"{key} is {' or '.join(values)}")
-    return found
-
-
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return f"{text[:12]}..." if re.fullmatch(r"[0-9a-f]{17,}", text) else text
 
 
 def _words(address: Address) -> str:

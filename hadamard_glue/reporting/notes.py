@@ -1,13 +1,17 @@
 """What a reader must know about the cells of the main table: notes, each with its mark and the cells that carry it."""
 
+# ruff: noqa: RUF001  (typographic characters are meant)
+
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from hadamard_glue.glue.sources import source_title
 from hadamard_glue.glue.tasks import TASKS
-from hadamard_glue.reporting.aggregate import Address, Cell, flat, listed, reason
+from hadamard_glue.reporting.aggregate import Address, Cell, has_demo, listed, reason
+from hadamard_glue.reporting.specs import flat
 
 #: Method names as a reader knows them; others are shown as they are.
 METHOD_TITLES = {
@@ -57,6 +61,14 @@ def notes_on(cells: list[Cell]) -> list[Note]:
     ]
 
 
+def main_caption(cells: list[Cell]) -> str:
+    """What the main table holds; nobody may take demo scores for scores on GLUE."""
+    if not has_demo(cells):
+        return "GLUE development scores × 100 by backbone and method."
+    tasks = "GLUE-shaped demo tasks" if all(cell.sources == {"demo"} for cell in cells) else "GLUE and demo tasks"
+    return f"{tasks} (demo, synthetic): development scores × 100 by backbone and method."
+
+
 def method_title(method: str) -> str:
     """A method's name as it is shown."""
     return METHOD_TITLES.get(method, method)
@@ -92,7 +104,7 @@ def _data(done: list[Cell]) -> list[Note]:
     for cell in done:
         for record in cell.done.values():
             data = record.get("data", {})
-            kind = {"demo": "demo (synthetic)"}.get(str(data.get("kind")), str(data.get("kind")))
+            kind = source_title(str(data.get("kind")))
             revision = data.get("revision")
             sources.add(f"{kind} at revision {revision[:8]}" if revision else kind)
             rows.setdefault(cell.task.title, set()).add(data.get("rows", {}).get("train", 0))
@@ -101,7 +113,7 @@ def _data(done: list[Cell]) -> list[Note]:
         return []
     titles = [task.title for task in TASKS.values() if task.title in rows]
     counts = ", ".join(f"{title} {' or '.join(f'{n:,}' for n in sorted(rows[title]))}" for title in titles)
-    notes = [Note("", f"Data source: {', '.join(sorted(sources))}. Training rows: {counts}.")]
+    notes = [Note("", f"Data source: {'; '.join(sorted(sources))}. Training rows: {counts}.")]
     unequal = [title for title in titles if len(fingerprints[title]) > 1]
     if unequal:
         notes.append(Note("", f"Not all cells read the same rows in {', '.join(unequal)}: compare those with care."))

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from hadamard_glue.glue.tasks import TASKS
-from hadamard_glue.reporting.aggregate import Record, gather, method_place
+from hadamard_glue.reporting.aggregate import Cell, method_place
 from hadamard_glue.reporting.notes import method_title
 from hadamard_glue.reporting.sheet import Block, Column, Row, Sheet, Shown, percent, span
 
@@ -49,15 +49,11 @@ def parameters_frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     return frame.astype({**dict.fromkeys(_COUNTS, "int64"), "percent": "float64"})
 
 
-def rows_of(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """Rows for :func:`parameters_frame` from the done records, in the main table's order.
-
-    Raises:
-        InputError: see :func:`~hadamard_glue.reporting.aggregate.gather`.
-    """
+def rows_of(cells: Iterable[Cell]) -> list[dict[str, Any]]:
+    """Rows for :func:`parameters_frame` from the done records of some cells."""
     return [
         {**record["parameters"], "backbone": cell.backbone, "method": cell.method, "task": cell.task.name}
-        for cell in gather(records)
+        for cell in cells
         for record in cell.done.values()
     ]
 
@@ -67,8 +63,12 @@ def parameters_csv(frame: pd.DataFrame) -> str:
     return frame.to_csv(index=False, lineterminator="\n")
 
 
-def parameters_sheet(frame: pd.DataFrame) -> Sheet:
-    """The frame as shown: a block per backbone with its size, heads that differ by task as a range."""
+def parameters_sheet(frame: pd.DataFrame, source: str = "") -> Sheet:
+    """The frame as shown: a block per backbone with its size, heads that differ by task as a range.
+
+    Args:
+        source: where the rows behind the counts came from, where the caption must say it.
+    """
     blocks = []
     for backbone in dict.fromkeys(frame["backbone"]):
         block = frame[frame["backbone"] == backbone]
@@ -80,7 +80,8 @@ def parameters_sheet(frame: pd.DataFrame) -> Sheet:
     if (frame["trained"] > frame["adapter"] + frame["norm"] + frame["bias"]).any():
         notes.append(("", "Full fine-tuning trains the whole backbone."))
     columns = (*(Column(title) for title in _SHOWN.values()), Column("Percent"))
-    return Sheet("glue-parameters", "Trained parameters by method.", "Method", columns, tuple(blocks), tuple(notes))
+    caption = f"Trained parameters by method{f' ({source})' if source else ''}."
+    return Sheet("glue-parameters", caption, "Method", columns, tuple(blocks), tuple(notes))
 
 
 def _rows(block: pd.DataFrame) -> list[Row]:

@@ -1,5 +1,4 @@
 """The main table: one frame, and the files that are made from it."""
-# ruff: noqa: RUF001  (typographic characters are meant)
 
 from __future__ import annotations
 
@@ -9,22 +8,35 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import pandas as pd
 
 from hadamard_glue.errors import InputError
 from hadamard_glue.glue.tasks import TASKS
-from hadamard_glue.reporting.aggregate import Cell, Record, cells, gather, listed, mean_std, read_records
+from hadamard_glue.reporting.aggregate import (
+    Cell,
+    Record,
+    average,
+    cells,
+    gather,
+    has_demo,
+    listed,
+    mean_std,
+    read_records,
+    sources_title,
+)
+from hadamard_glue.reporting.controls import split_controls, with_controls
 from hadamard_glue.reporting.latex import latex
 from hadamard_glue.reporting.markdown import markdown
-from hadamard_glue.reporting.notes import Note, method_title, notes_on, usual_n
+from hadamard_glue.reporting.notes import Note, main_caption, method_title, notes_on, usual_n
 from hadamard_glue.reporting.parameters import parameters_csv, parameters_frame, parameters_sheet, rows_of
 from hadamard_glue.reporting.sheet import Block, Column, Row, Sheet, Shown, percent, span, tenths, with_ranks
 from hadamard_glue.reporting.terminal import terminal
 
 _METRIC_TITLES = {"matthews": "Matthews", "accuracy": "Acc.", "f1": "F1", "pearson": "Pearson", "spearman": "Spearman"}
+#: Columns that are there only where something can be said, see controls.py.
+_EXTRA = {"random_average": Column("Random", "weights"), "gap_closed": Column("Gap", "closed %")}
 _NOT_RUN = "not run"
 
 
@@ -37,11 +49,14 @@ class MainTable:
             ``<task>_<metric>`` (mean over seeds x 100), ``<task>_std``, ``<task>_n``, ``<task>_status`` (``done``,
             ``not run``, ``failed``, with the seeds that collapsed or failed); ``average`` (of the eight, else empty);
             ``trained`` and ``percent`` (head excluded; the largest over tasks), ``trained_min`` and ``percent_min``.
+            Where they can be filled, ``random_average`` and ``gap_closed`` stand behind ``average`` (controls.py);
+            where any rows are of the demo world, ``source`` stands first.
         notes: what stands below it.
     """
 
     frame: pd.DataFrame
     notes: tuple[Note, ...]
+    caption: str
 
 
 def main_table(records: Iterable[Record]) -> MainTable:
@@ -50,13 +65,16 @@ def main_table(records: Iterable[Record]) -> MainTable:
     Raises:
         InputError: records that one table cannot hold, see :func:`~hadamard_glue.reporting.aggregate.gather`.
     """
-    gathered = gather(records)
+    shown, controls = split_controls(gather(records))
     rows: dict[tuple[str, str], dict[str, Cell]] = {}
-    for cell in gathered:
+    for cell in shown:
         rows.setdefault((cell.backbone, cell.method), {})[cell.task.name] = cell
     frame = pd.DataFrame([_row(*names, found) for names, found in rows.items()], columns=_columns())
     whole = ["trained", "trained_min", *(f"{task}_n" for task in TASKS)]
-    return MainTable(frame.astype(dict.fromkeys(whole, "Int64")), tuple(notes_on(gathered)))
+    frame, explained = with_controls(frame.astype(dict.fromkeys(whole, "Int64")), shown, controls)
+    if has_demo(shown):
+        frame.insert(0, "source", [sources_title(found.values()) for found in rows.values()])
+    return MainTable(frame, (*notes_on(shown), *explained), main_caption(shown))
 
 
 def main_csv(table: MainTable) -> str:
@@ -67,20 +85,19 @@ def main_csv(table: MainTable) -> str:
 def main_sheet(table: MainTable) -> Sheet:
     """The frame as shown, for :func:`markdown`, :func:`latex` and :func:`terminal`."""
     columns = [Column(task.title, _METRIC_TITLES.get(task.headline, task.headline)) for task in TASKS.values()]
-    columns += [Column("Average"), Column("Trained", "params"), Column("Percent", "of backbone")]
+    extra = {name: column for name, column in _EXTRA.items() if name in table.frame}
+    columns += [Column("Average"), *extra.values(), Column("Trained", "params"), Column("Percent", "of backbone")]
     usual = usual_n(int(n) for task in TASKS for n in table.frame[f"{task}_n"])
     blocks = []
     for backbone in dict.fromkeys(table.frame["backbone"]):
         rows = table.frame[table.frame["backbone"] == backbone].to_dict("records")
         scores = [_task_column(rows, task, table.notes, usual) for task in TASKS]
-        shown = [*scores, _average_column(rows), *_parameter_columns(rows)]
+        shown = [*scores, _average_column(rows), *(_plain_column(rows, name) for name in extra)]
+        shown += _parameter_columns(rows)
         lines = zip(rows, zip(*shown, strict=True), strict=True)
         blocks.append(Block(backbone, tuple(Row(method_title(row["method"]), line) for row, line in lines)))
-    return Sheet(
-        "glue-main",
-        "GLUE development scores × 100 by backbone and method.",
-        "Method", tuple(columns), tuple(blocks), tuple(_lines(table)), ranked=True,
-    )  # fmt: skip
+    notes = tuple(_lines(table))
+    return Sheet("glue-main", table.caption, "Method", tuple(columns), tuple(blocks), notes, ranked=True)
 
 
 def write_tables(results_dir: Path) -> list[Path]:
@@ -100,13 +117,14 @@ def write_tables(results_dir: Path) -> list[Path]:
         raise InputError(f"{Path(results_dir) / 'records'} holds no records; run something with this results_dir first")
     table = main_table(records)
     sheet = main_sheet(table)
+    shown, _ = split_controls(gather(records))
     files = {
         "main.txt": terminal(sheet),
         "main.csv": main_csv(table),
         "main.md": markdown(sheet),
         "main.tex": latex(sheet),
         "cells.csv": cells(records).to_csv(index=False, lineterminator="\n"),
-        **_parameter_files(rows_of(records)),
+        **_parameter_files(rows_of(shown), sources_title(shown) if has_demo(shown) else ""),
     }
     return _write(Path(results_dir) / "tables", files)
 
@@ -123,9 +141,11 @@ def write_parameters(rows: Iterable[Mapping[str, Any]], results_dir: Path) -> li
     return _write(Path(results_dir) / "tables", _parameter_files(rows))
 
 
-def _parameter_files(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+def _parameter_files(rows: Iterable[Mapping[str, Any]], source: str = "") -> dict[str, str]:
     frame = parameters_frame(rows)
-    sheet = parameters_sheet(frame)
+    sheet = parameters_sheet(frame, source)
+    if source:
+        frame.insert(0, "source", source)
     return {
         "parameters.csv": parameters_csv(frame),
         "parameters.md": markdown(sheet),
@@ -168,19 +188,15 @@ def _value(task: str) -> str:
 
 def _row(backbone: str, method: str, found: Mapping[str, Cell]) -> dict[str, Any]:
     row: dict[str, Any] = {"backbone": backbone, "method": method}
-    means = []
     for task in TASKS:
         cell = found.get(task)
         mean, std = mean_std([100 * value for value in cell.headline()]) if cell else (float("nan"), float("nan"))
-        means.append(mean)
         row |= {_value(task): round(mean, 4), f"{task}_std": round(std, 4), f"{task}_n": len(cell.done) if cell else 0}
         row[f"{task}_status"] = _status(cell)
     parameters = [record["parameters"] for cell in found.values() for record in cell.done.values()]
     trained = [counts["trained"] for counts in parameters] or [None]
     shares = [counts["percent"] for counts in parameters] or [float("nan")]
-    # NaN, and so empty, unless all eight are there
-    # fmean rounds once, so the last digit is the same on every Python
-    row["average"] = round(fmean(means), 4)
+    row["average"] = average(found)  # NaN, and so empty, unless all eight are there
     row |= {"trained": max(trained), "percent": round(max(shares), 6)}
     return row | {"trained_min": min(trained), "percent_min": round(min(shares), 6)}
 
@@ -210,6 +226,11 @@ def _task_column(rows: list[dict[Any, Any]], task: str, notes: Iterable[Note], u
 def _average_column(rows: list[dict[Any, Any]]) -> list[Shown]:
     numbers = [_number(row["average"]) for row in rows]
     return with_ranks([Shown("" if number is None else tenths(number)) for number in numbers], numbers)
+
+
+def _plain_column(rows: list[dict[Any, Any]], name: str) -> list[Shown]:
+    numbers = [_number(row[name]) for row in rows]
+    return [Shown("" if number is None else tenths(number)) for number in numbers]
 
 
 def _parameter_columns(rows: list[dict[Any, Any]]) -> list[list[Shown]]:

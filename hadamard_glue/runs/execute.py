@@ -9,6 +9,7 @@ from typing import Any
 from hadamard_glue.config import RunConfig
 from hadamard_glue.errors import InputError, RunFailed, Unsupported
 from hadamard_glue.glue.metrics import collapsed
+from hadamard_glue.glue.sources import source_title
 from hadamard_glue.methods.registry import check_method
 from hadamard_glue.runs import environment
 from hadamard_glue.runs.identity import digest_of, slug_of, spec_of
@@ -46,7 +47,7 @@ def execute(config: RunConfig, trunk: Trunk | None = None) -> Path:
     start = time.perf_counter()
     try:
         with track(
-            config.tracking.mode, config.tracking.project, place.stem, spec, Path(config.results_dir)
+            config.tracking.mode, config.tracking.project, place.stem, spec, Path(config.results_dir), _tags(config)
         ) as tracker:
             result = run_stages(config, material, device, lambda entry: tracker.log(_flat(entry)))
             closing = _closing(trunk, result, device, time.perf_counter() - start)
@@ -140,6 +141,11 @@ def _closing(trunk: Trunk, result: Result, device: Device, seconds: float) -> di
         },
         "environment": environment.capture(device),
     }
+
+
+def _tags(config: RunConfig) -> list[str]:
+    """For W&B, where a run stands among others: a demo run must not be taken for one on GLUE."""
+    return [source_title(config.source.kind)] if config.source.kind == "demo" else []
 
 
 def _is_collapsed(trunk: Trunk, result: Result) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from hadamard_glue.backbones.loading import load_tokenizer, locate
 from hadamard_glue.config import BackboneConfig, RunConfig
-from hadamard_glue.glue.sources import load_rows
+from hadamard_glue.glue.sources import load_rows, source_title
 from hadamard_glue.glue.tasks import TASKS
 
 
@@ -48,4 +48,4 @@ def _rows_line(config: RunConfig) -> str:
     data = load_rows(task, source.kind, source.path, None, None, source.revision)
     counts = " + ".join(f"{len(rows.labels)} {split}" for split, rows in {"train": data.train, **data.dev}.items())
     at = "" if data.origin["revision"] is None else f" at {data.origin['revision']}"
-    return f"task {task.name}: {data.origin['path']}{at}, rows: {counts}"
+    return f"task {task.name}: {data.origin['path'] or source_title(source.kind)}{at}, rows: {counts}"

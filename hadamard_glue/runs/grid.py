@@ -192,17 +192,27 @@ def _kind(run: Planned) -> tuple[str, str, str]:
 
 
 def describe(planned: list[Planned]) -> str:
-    """The plan for people: a line a task and method, why something cannot be read here, then the sum."""
+    """The plan for people: a line a task and method, or a backbone where there are several; the sum comes last."""
+    several = len({_backbone_of(run) for run in planned}) > 1
     lines = []
-    for kind in dict.fromkeys(_kind(run) for run in planned):
-        runs = [run for run in planned if _kind(run) == kind]
+    groups: dict[str, list[Planned]] = {}
+    for run in planned:
+        kind = _kind(run)
+        groups.setdefault(f"{_backbone_of(run):19}" if several else f"{kind[1]:5} {kind[2]:11}", []).append(run)
+    for title, runs in groups.items():
         missing = [run for run in runs if run.missing]
         done = len(runs) - len(missing)
-        lines.append(f"{kind[1]:5} {kind[2]:11} done {done}, missing {len(missing)}{_cost(missing)}")
+        lines.append(f"{title} done {done}, missing {len(missing)}{_cost(missing)}")
     lines += dict.fromkeys(f"not here: {run.unreadable}" for run in planned if run.unreadable is not None)
     missing = [run for run in planned if run.missing]
     lines.append(f"{len(planned)} runs, {len(planned) - len(missing)} done, {len(missing)} missing{_cost(missing)}")
     return "\n".join(lines)
+
+
+def _backbone_of(run: Planned) -> str:
+    backbone = run.config.backbone
+    name = backbone.path if backbone.name == "custom" else backbone.name
+    return f"{name}-random" if backbone.weights == "random" else name
 
 
 def _cost(missing: list[Planned]) -> str:

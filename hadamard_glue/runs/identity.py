@@ -24,6 +24,8 @@ def spec_of(config: RunConfig, trunk: Trunk) -> dict[str, Any]:
             "name": trunk.located.name,
             "family": trunk.located.family,
             "digest": trunk.located.digest,
+            # said only where it is so, for no record made before it could be said may change its digest
+            **({"weights": "random"} if trunk.located.random else {}),
         },
         "task": config.task.name,
         "data": {"fingerprint": trunk.data.fingerprint},

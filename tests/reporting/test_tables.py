@@ -148,8 +148,8 @@ class TestNotes:
         hub = {"kind": "hub", "revision": "0123456789abcdef", "rows": {"train": 2490}}
         records = [record(0.5, task="cola"), record(0.5, task="rte", data=hub)]
         text = notes_of(records)[""]
-        assert "Data source: directory, hub at revision 01234567. Training rows: CoLA 4,000, RTE 2,490." in text
-        assert "demo (synthetic)" in notes_of([record(0.5, data={"kind": "demo"})])[""]
+        assert "Data source: directory; hub at revision 01234567. Training rows: CoLA 4,000, RTE 2,490." in text
+        assert "Data source: demo, synthetic." in notes_of([record(0.5, data={"kind": "demo"})])[""]
 
     def test_what_is_not_comparable_is_said(self) -> None:
         other = {
