@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from transformers import PreTrainedTokenizerBase
 
+from hadamard_glue.cache import making
 from hadamard_glue.errors import InputError
 from hadamard_glue.glue.rows import Rows
 
@@ -77,12 +78,26 @@ def encode(
     if max_length <= special:
         raise InputError(f"max_length={max_length} is too small: {special} special tokens leave no room for text")
     file = None if cache_dir is None else cache_dir / f"{_key(rows, tokenizer_digest, max_length)}.safetensors"
-    arrays = None if file is None else _read(file, len(rows))
-    if arrays is None:
+    if file is None:
         arrays = _tokenize(rows, tokenizer, max_length)
-        if file is not None:
-            _write(file, arrays)
+    else:
+        arrays = _read(file, len(rows)) or _make(file, rows, tokenizer, max_length)
     return Encoded(rows.split, arrays["input_ids"], arrays["offsets"], arrays.get("token_type_ids"), rows.labels)
+
+
+def _make(file: Path, rows: Rows, tokenizer: PreTrainedTokenizerBase, max_length: int) -> dict[str, np.ndarray]:
+    try:
+        with making(file):
+            arrays = _read(file, len(rows))  # another process may have made it while this one waited
+            if arrays is None:
+                arrays = _tokenize(rows, tokenizer, max_length)
+                _write(file, arrays)
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"{file.parent}: the cache of encoded data cannot be written ({error}); "
+            "set HADAMARD_GLUE_CACHE to a folder that can"
+        ) from error
+    return arrays
 
 
 def _key(rows: Rows, tokenizer_digest: str, max_length: int) -> str:
@@ -143,15 +158,10 @@ def _read(file: Path, rows: int) -> dict[str, np.ndarray] | None:
 def _write(file: Path, arrays: dict[str, np.ndarray]) -> None:
     temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            save_file(arrays, temporary, metadata={"sha256": _checksum(arrays)})
-            temporary.replace(file)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{file.parent}: the cache of encoded data cannot be written ({error}); "
-                         "set HADAMARD_GLUE_CACHE to a folder that can") from error  # fmt: skip
+        save_file(arrays, temporary, metadata={"sha256": _checksum(arrays)})
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _checksum(arrays: dict[str, np.ndarray]) -> str:
