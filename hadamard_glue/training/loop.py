@@ -120,6 +120,7 @@ def train(
             outcome.history.append(entry)
             if after_log is not None:
                 after_log(entry)
+    optimizer.zero_grad(set_to_none=True)  # what the next stage freezes must hold no gradient
     return outcome
 
 

@@ -56,7 +56,7 @@ class MatrixFile:
             OSError: no room for it.
         """
         header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self._stream, header)  # type: ignore[arg-type]  # its stub lacks a mode
+        np.lib.format.write_array_header_1_0(self._stream, header)
         self._stream.flush()
         start = self._stream.tell()
         # Taken now, because a mapped page that finds the disk full later ends the process with a signal.
@@ -66,7 +66,7 @@ class MatrixFile:
         else:  # macOS
             self._stream.write(b"\0" * (size - start))
             self._stream.flush()
-        return np.memmap(self._stream, dtype="<f4", mode="r+", offset=start, shape=shape)  # type: ignore[call-overload]
+        return np.memmap(self._stream, dtype="<f4", mode="r+", offset=start, shape=shape)
 
 
 @contextlib.contextmanager

@@ -111,7 +111,7 @@ def test_the_checksum_is_compared_once_a_process(
     found = compute(material_of(), tmp_path, cpu)
     assert isinstance(found, np.memmap)
     assert not found.flags.writeable
-    monkeypatch.setattr(matrix_file.hashlib, "sha256", lambda: pytest.fail("read again"))
+    monkeypatch.setattr("hashlib.sha256", lambda: pytest.fail("read again"))
     (file,) = tmp_path.glob("*.npy")
     assert np.array_equal(matrix_file.read_matrix(file, 96), found)  # type: ignore[arg-type]
 
