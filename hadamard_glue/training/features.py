@@ -45,7 +45,7 @@ class FeatureRows:
 
     def __init__(self, encoded: Encoded, features: NDArray[np.float32]) -> None:
         self.encoded = encoded
-        self.features = features
+        self.features = np.asarray(features)  # mapped still; a memmap's own indexing is slower
 
     def __len__(self) -> int:
         return len(self.encoded)

@@ -186,7 +186,7 @@ def _optimizer(
         },
         {"params": [value for name, value in trained.items() if name not in decayed], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=settings.lr, fused=device.is_cuda)
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=settings.lr, fused=True)
 
 
 def _ramp(total: int, warmup: float) -> int:

@@ -140,7 +140,8 @@ def test_damaged_cache_is_noticed_and_made_anew(
     damage: str, make_tokenizer: Maker, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tokenizer, rows = make_tokenizer(), rows_of([("w1 w2", "w3"), ("w4", "w5")])
-    good = encode(rows, tokenizer, "digest", 16, tmp_path)
+    good = encode(rows, tokenizer, "digest", 16, None)  # in memory: what is mapped dies with its file
+    encode(rows, tokenizer, "digest", 16, tmp_path)
     (file,) = tmp_path.glob("*.safetensors")
     content = file.read_bytes()
     flipped = content[:-1] + bytes([content[-1] ^ 1])
