@@ -185,3 +185,30 @@ def test_frozen_parameters_have_neither_gradient_nor_optimizer_state(
     assert all("hadamard_" in name for name in last)
     assert all(held == trained for held, trained in seen)
     assert len(seen[-1][1]) == len(last)
+
+
+@pytest.mark.parametrize("kind", tiny.BUILDERS)
+def test_nothing_is_differentiated_below_the_lowest_adapted_layer(
+    make_config: MakeConfig, material_of: MaterialOf, cpu: Device, kind: str
+) -> None:
+    material = material_of(kind)
+    anatomy, model = material.backbone.anatomy, material.backbone.model
+    adapted = len(anatomy.layers) - 1
+    seen: dict[int, set[bool]] = {}
+
+    def watch(index: int) -> Callable[..., None]:
+        def hook(module: Any, inputs: Any, output: Any) -> None:
+            if torch.is_grad_enabled():
+                hidden = output[0] if isinstance(output, tuple) else output
+                seen.setdefault(index, set()).add(hidden.requires_grad)
+
+        return hook
+
+    hooks = [
+        model.get_submodule(layer.path).register_forward_hook(watch(index))
+        for index, layer in enumerate(anatomy.layers)
+    ]
+    run_stages(make_config(method__layers=[adapted]), material, cpu)
+    for hook in hooks:
+        hook.remove()
+    assert seen == {**{index: {False} for index in range(adapted)}, adapted: {True}}
