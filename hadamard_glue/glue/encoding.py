@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import logging
 import uuid
 from dataclasses import dataclass
@@ -12,16 +13,18 @@ from pathlib import Path
 import numpy as np
 import tokenizers
 import transformers
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 from transformers import PreTrainedTokenizerBase
 
+from hadamard_glue.cache import making
 from hadamard_glue.errors import InputError
 from hadamard_glue.glue.rows import Rows
 
 logger = logging.getLogger(__name__)
 
 _FORMAT = 1  # of the cache files; raise it when what they hold changes
+_DTYPES = {"I8": np.int8, "I32": np.int32, "I64": np.int64}
 _CHUNK = 4096  # rows tokenized at once: enough for all cores, and few enough Python lists to keep memory flat
 
 
@@ -77,12 +80,27 @@ def encode(
     if max_length <= special:
         raise InputError(f"max_length={max_length} is too small: {special} special tokens leave no room for text")
     file = None if cache_dir is None else cache_dir / f"{_key(rows, tokenizer_digest, max_length)}.safetensors"
-    arrays = None if file is None else _read(file, len(rows))
-    if arrays is None:
+    if file is None:
         arrays = _tokenize(rows, tokenizer, max_length)
-        if file is not None:
-            _write(file, arrays)
+    else:
+        arrays = _read(file, len(rows)) or _make(file, rows, tokenizer, max_length)
     return Encoded(rows.split, arrays["input_ids"], arrays["offsets"], arrays.get("token_type_ids"), rows.labels)
+
+
+def _make(file: Path, rows: Rows, tokenizer: PreTrainedTokenizerBase, max_length: int) -> dict[str, np.ndarray]:
+    try:
+        with making(file):
+            arrays = _read(file, len(rows))  # another process may have made it while this one waited
+            if arrays is None:
+                arrays = _tokenize(rows, tokenizer, max_length)
+                _write(file, arrays)
+                arrays = _read(file, len(rows)) or arrays  # mapped, so that memory holds no second copy
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"{file.parent}: the cache of encoded data cannot be written ({error}); "
+            "set HADAMARD_GLUE_CACHE to a folder that can"
+        ) from error
+    return arrays
 
 
 def _key(rows: Rows, tokenizer_digest: str, max_length: int) -> str:
@@ -128,10 +146,8 @@ def _read(file: Path, rows: int) -> dict[str, np.ndarray] | None:
     if not file.is_file():
         return None
     try:
-        with safe_open(file, framework="numpy") as stored:
-            arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a dict)
-            checksum = (stored.metadata() or {}).get("sha256")
-    except (SafetensorError, OSError) as error:
+        arrays, checksum = _mapped(file)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         logger.warning("%s: damaged cache file, made anew (%s)", file, error)
         return None
     if checksum != _checksum(arrays) or len(arrays["offsets"]) != rows + 1:
@@ -140,18 +156,38 @@ def _read(file: Path, rows: int) -> dict[str, np.ndarray] | None:
     return arrays
 
 
+def _mapped(file: Path) -> tuple[dict[str, np.ndarray], str]:
+    """The arrays of a safetensors file, memory-mapped and read-only, and the checksum that it names.
+
+    safetensors itself reads them into memory; the format is a length, a JSON header, and the arrays one by one. We only
+    ever replace such a file as a whole, which leaves what is mapped of the old one alone.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError, AttributeError: it is something else, or cut short.
+    """
+    with open(file, "rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if length > file.stat().st_size:
+            raise ValueError("cut short")
+        header = json.loads(stream.read(length))
+        checksum = header.pop("__metadata__")["sha256"]
+        arrays = {}
+        for name, entry in header.items():
+            shape, start = tuple(entry["shape"]), 8 + length + entry["data_offsets"][0]
+            dtype = _DTYPES[entry["dtype"]]
+            empty = 0 in shape  # which cannot be mapped
+            found = np.empty(shape, dtype) if empty else np.memmap(stream, dtype, "r", start, shape)
+            arrays[name] = np.asarray(found)  # plain arrays: those of memmap are slower to take rows from
+    return arrays, checksum
+
+
 def _write(file: Path, arrays: dict[str, np.ndarray]) -> None:
     temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            save_file(arrays, temporary, metadata={"sha256": _checksum(arrays)})
-            temporary.replace(file)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{file.parent}: the cache of encoded data cannot be written ({error}); "
-                         "set HADAMARD_GLUE_CACHE to a folder that can") from error  # fmt: skip
+        save_file(arrays, temporary, metadata={"sha256": _checksum(arrays)})
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _checksum(arrays: dict[str, np.ndarray]) -> str:

@@ -21,7 +21,7 @@ def capture(device: Device) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()}-{platform.machine()}",
-        "packages": {name: metadata.version(name) for name in _PACKAGES},
+        "packages": dict(_versions()),
         "commit": _commit(),
         "device": torch.cuda.get_device_name(device.torch_device) if device.is_cuda else "cpu",
         "device_type": device.torch_device.type,
@@ -29,6 +29,11 @@ def capture(device: Device) -> dict[str, Any]:
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "threads": torch.get_num_threads(),
     }
+
+
+@functools.cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    return tuple((name, metadata.version(name)) for name in _PACKAGES)
 
 
 @functools.cache

@@ -1,7 +1,8 @@
-"""A grid of runs: what is done, what is missing, what it will cost; the missing in one process per trunk."""
+"""A grid of runs: what is done, what is missing, what it will cost; the missing trunk by trunk in worker processes."""
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import threading
@@ -71,7 +72,7 @@ def plan(configs: Iterable[RunConfig]) -> list[Planned]:
 
 
 def execute_missing(planned: list[Planned], workers: int, say: Callable[[str], None]) -> list[str]:
-    """Execute what is missing, ``workers`` trunks at a time, each in a process of its own.
+    """Execute what is missing, ``workers`` trunks at a time, in processes that live until all is done.
 
     Args:
         say: told one line for every run that ends.
@@ -98,8 +99,9 @@ def execute_missing(planned: list[Planned], workers: int, say: Callable[[str], N
         told = manager.Queue()
         listener = threading.Thread(target=progress.listen, args=(told,), daemon=True)
         listener.start()
-        with ProcessPoolExecutor(min(workers, len(trunks)), context, max_tasks_per_child=1) as pool:
-            futures = [pool.submit(_execute_trunk, members, workers, os.getpid(), told) for members in trunks.values()]
+        count = min(workers, len(trunks))
+        with ProcessPoolExecutor(count, context, initializer=_start, initargs=(count, os.getpid())) as pool:
+            futures = [pool.submit(_execute_trunk, members, told) for members in trunks.values()]
             try:
                 failures = [line for future in as_completed(futures) for line in future.result()]
             except BaseException:
@@ -124,12 +126,27 @@ class _Progress:
             self.say(f"[{ended}/{self.total}] {line}, {duration(spent)} spent, about {left} left")
 
 
-def _execute_trunk(configs: list[RunConfig], workers: int, parent: int, told) -> list[str]:  # type: ignore[no-untyped-def]
-    """All runs of one trunk in this process; the lines of those that failed."""
+def _start(workers: int, parent: int) -> None:
+    """Set a worker process up; ``hardware.threads`` of a run goes before the share of the cores that it gets here."""
     _end_with(parent)
-    if workers > 1 and configs[0].hardware.threads is None:
+    if workers > 1:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))  # or they would wait for each other's cores
-    trunk, failures = Trunk(configs[0]), []
+
+
+def _execute_trunk(configs: list[RunConfig], told) -> list[str]:  # type: ignore[no-untyped-def]
+    """All runs of one trunk in this process; the lines of those that failed."""
+    threads = torch.get_num_threads()
+    try:
+        return _execute_all(configs, Trunk(configs[0]), told)
+    finally:
+        torch.set_num_threads(threads)
+        gc.collect()  # weights and data of this trunk go before those of the next are loaded
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _execute_all(configs: list[RunConfig], trunk: Trunk, told) -> list[str]:  # type: ignore[no-untyped-def]
+    failures = []
     for config in configs:
         try:
             record = read(execute(config, trunk))

@@ -14,6 +14,7 @@ from hadamard_glue.glue.encoding import encode
 from hadamard_glue.glue.sources import Rows, load_rows
 from hadamard_glue.glue.tasks import TASKS
 from hadamard_glue.training.features import TextRows
+from hadamard_glue.training.lending import SharedBackbone
 from hadamard_glue.training.stages import Material
 
 
@@ -46,8 +47,8 @@ class Trunk:
         tokenizer = load_tokenizer(self.located)
         if tokenizer.pad_token_id is None:
             raise InputError(f"tokenizer in {self.located.folder} has no padding token")
-        backbone = load(self.located, self.task.num_labels)
-        positions = usable_positions(backbone.model)
+        shared = SharedBackbone(functools.partial(load, self.located, self.task.num_labels))
+        positions = usable_positions(shared.backbone.model)
         if positions is not None and self.config.max_length > positions:
             raise InputError(f"max_length={self.config.max_length}: {self.located.name} has {positions} positions")
 
@@ -59,7 +60,7 @@ class Trunk:
         content = f"{self.located.digest} {self.task.name} {self.data.fingerprint} {self.config.max_length}"
         return Material(
             task=self.task,
-            backbone=backbone,
+            shared=shared,
             train=text(self.data.train),
             dev={split: text(rows) for split, rows in self.data.dev.items()},
             content=hashlib.sha256(content.encode()).hexdigest(),

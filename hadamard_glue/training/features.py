@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,13 +13,15 @@ from numpy.typing import NDArray
 
 from hadamard_glue.backbones.head import pooled
 from hadamard_glue.backbones.loading import Backbone
+from hadamard_glue.cache import making
 from hadamard_glue.errors import InputError
 from hadamard_glue.glue.batches import collate, eval_batches, train_batches
 from hadamard_glue.glue.encoding import Encoded
 from hadamard_glue.training.device import Device
 from hadamard_glue.training.loop import Batch, predict
+from hadamard_glue.training.matrix_file import new_matrix, read_matrix
 
-_FORMAT = 1
+_FORMAT = 2  # of the files, and of how features are computed
 
 
 class TextRows:
@@ -44,7 +45,7 @@ class FeatureRows:
 
     def __init__(self, encoded: Encoded, features: NDArray[np.float32]) -> None:
         self.encoded = encoded
-        self.features = features
+        self.features = np.asarray(features)  # mapped still; a memmap's own indexing is slower
 
     def __len__(self) -> int:
         return len(self.encoded)
@@ -66,44 +67,38 @@ def backbone_features(
         content: digest of weights, rows and encoding. Device, precision and batch size decide the last bits, so they
             are in the key too: a run gives the same result whichever run filled the cache.
         folder: the cache's folder for features.
+
+    Raises:
+        InputError: the cache cannot be written.
+        TrainingError: a feature that is not finite; nothing is kept.
     """
     arithmetic = f"{device.torch_device.type} {device.precision} {batch_size}"
     key = hashlib.sha256(f"{_FORMAT} {content} {rows.encoded.split} {arithmetic}".encode()).hexdigest()[:32]
     path = folder / f"{key}.npy"
-    found = _read(path, len(rows))
-    if found is not None:
-        return found
-    backbone.model.eval()
-    features = predict(lambda batch: pooled(backbone.model, backbone.anatomy, batch), rows, batch_size, device)
-    _write(path, features)
+    features = read_matrix(path, len(rows))
+    if features is None:
+        try:
+            with making(path):
+                features = read_matrix(path, len(rows))  # another process may have made it while this one waited
+                if features is None:
+                    features = _make(backbone, rows, path, batch_size, device)
+        except OSError as error:
+            raise InputError(
+                f"{path.parent}: the cache of features cannot be written ({error}); "
+                "set HADAMARD_GLUE_CACHE to a folder that can"
+            ) from error
     return features
 
 
-def _write(path: Path, features: NDArray[np.float32]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as stream:
-            try:
-                np.save(stream, features, allow_pickle=False)
-                stream.flush()
-                os.replace(stream.name, path)
-            finally:
-                Path(stream.name).unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{path.parent}: the cache of features cannot be written ({error}); "
-            "set HADAMARD_GLUE_CACHE to a folder that can"
-        ) from error
-
-
-def _read(path: Path, rows: int) -> NDArray[np.float32] | None:
-    try:
-        features = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        return None
-    except (ValueError, EOFError):  # cut short, or empty: made again
-        return None
-    return features if len(features) == rows else None
+def _make(backbone: Backbone, rows: TextRows, path: Path, batch_size: int, device: Device) -> NDArray[np.float32]:
+    backbone.model.eval()
+    with new_matrix(path) as file:
+        forward = functools.partial(pooled, backbone.model, backbone.anatomy)
+        predict(forward, rows, batch_size, device, file.empty)
+    features = read_matrix(path, len(rows))
+    if features is None:
+        raise OSError("what was written is not what is read back")
+    return features
 
 
 def _indices(encoded: Encoded, batch_size: int, rng: np.random.Generator | None) -> Iterator[NDArray[np.int64]]:

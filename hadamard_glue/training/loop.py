@@ -19,6 +19,9 @@ from hadamard_glue.training.device import Device
 
 Batch = dict[str, Tensor]
 
+#: Batches whose logits stay on the device before they are read, which waits for a GPU.
+_WAITING = 64
+
 
 class TrainingError(RuntimeError):
     """Training went wrong (a loss that is not finite); the run is recorded as failed."""
@@ -117,25 +120,46 @@ def train(
             outcome.history.append(entry)
             if after_log is not None:
                 after_log(entry)
+    optimizer.zero_grad(set_to_none=True)  # what the next stage freezes must hold no gradient
     return outcome
 
 
-def predict(forward: Callable[[Batch], Tensor], rows: Rows, batch_size: int, device: Device) -> NDArray[np.float32]:
+def predict(
+    forward: Callable[[Batch], Tensor],
+    rows: Rows,
+    batch_size: int,
+    device: Device,
+    empty: Callable[[tuple[int, int]], NDArray[np.float32]] | None = None,
+) -> NDArray[np.float32]:
     """Logits of every row, [rows, labels] float32, in the order of the rows; the caller has set eval mode.
+
+    Args:
+        empty: makes the array that is filled, such as one that lies in a file.
 
     Raises:
         TrainingError: a logit that is not finite, which argmax would take for a class.
     """
-    found: list[tuple[NDArray[np.int64], Tensor]] = []
+    filled: list[NDArray[np.float32]] = []
+    waiting: list[tuple[NDArray[np.int64], Tensor]] = []
+
+    def drain() -> None:
+        for indices, values in waiting:
+            logits = values.cpu().numpy()
+            if not np.isfinite(logits).all():
+                raise TrainingError("the model gives values that are not finite")
+            if not filled:
+                shape = (len(rows), logits.shape[1])
+                filled.append(np.empty(shape, dtype=np.float32) if empty is None else empty(shape))
+            filled[0][indices] = logits
+        waiting.clear()
+
     with torch.inference_mode(), device.autocast():
         for indices, batch in rows.batches(batch_size, None):
-            found.append((indices, forward(to_device(batch, device)).float()))
-    logits = np.empty((len(rows), found[0][1].shape[1]), dtype=np.float32)
-    for indices, values in found:
-        logits[indices] = values.cpu().numpy()
-    if not np.isfinite(logits).all():
-        raise TrainingError("the model gives values that are not finite")
-    return logits
+            waiting.append((indices, forward(to_device(batch, device)).float()))
+            if len(waiting) == _WAITING:
+                drain()
+        drain()
+    return filled[0]
 
 
 def loss_of(logits: Tensor, labels: Tensor, regression: bool) -> Tensor:
@@ -162,7 +186,7 @@ def _optimizer(
         },
         {"params": [value for name, value in trained.items() if name not in decayed], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=settings.lr, fused=device.is_cuda)
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=settings.lr, fused=True)
 
 
 def _ramp(total: int, warmup: float) -> int:

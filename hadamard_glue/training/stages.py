@@ -6,7 +6,6 @@ head beside them, as they were published; ``classifier`` stops after the first.
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -27,6 +25,7 @@ from hadamard_glue.methods.registry import apply
 from hadamard_glue.training.checkpoint import collect, storages
 from hadamard_glue.training.device import Device, derived_seed, randomness
 from hadamard_glue.training.features import FeatureRows, TextRows, backbone_features
+from hadamard_glue.training.lending import Loan, SharedBackbone
 from hadamard_glue.training.loop import Batch, Rows, StageSettings, predict, train
 from hadamard_glue.training.selection import Selection
 
@@ -38,17 +37,22 @@ class Material:
     """What the runs of a trunk share, as the stages need it.
 
     Attributes:
-        backbone: the loaded model; it is copied, never changed.
+        shared: the model, which each run borrows and gives back as it was.
         train: training rows; ``dev`` the dev rows by split.
         content: digest of weights, rows and encoding, for the feature cache in ``feature_folder``.
     """
 
     task: Task
-    backbone: Backbone
+    shared: SharedBackbone
     train: TextRows
     dev: dict[str, TextRows]
     content: str
     feature_folder: Path
+
+    @property
+    def backbone(self) -> Backbone:
+        """The model between runs, to be read only."""
+        return self.shared.backbone
 
 
 @dataclass
@@ -76,7 +80,8 @@ def run_stages(config: RunConfig, material: Material, device: Device, log: Log |
         InputError: a method setting that the backbone cannot take.
         TrainingError: a loss that is not finite.
     """
-    return _Run(config, material, device, log).go()
+    with material.shared.lent(device.torch_device) as loan:
+        return _Run(config, material, device, log, loan).go()
 
 
 @dataclass(frozen=True)
@@ -95,14 +100,14 @@ class _Stage:
 
 
 class _Run:
-    """One run: its own copy of the model, and the result as it grows."""
+    """One run: the model lent to it, and the result as it grows."""
 
-    def __init__(self, config: RunConfig, material: Material, device: Device, log: Log | None) -> None:
+    def __init__(self, config: RunConfig, material: Material, device: Device, log: Log | None, loan: Loan) -> None:
         self.config, self.material, self.device, self.log = config, material, device, log
-        self.anatomy = material.backbone.anatomy
-        self.model = copy.deepcopy(material.backbone.model)
+        self.loan = loan
+        self.model, self.anatomy = loan.backbone.model, loan.backbone.anatomy
+        loan.keep(self.model.get_parameter(name) for name in self.anatomy.head)
         initialise_head(self.model, self.anatomy, derived_seed(config.seed, "head"))
-        torch.nn.Module.to(self.model, device.torch_device)
         self.result = Result(parameters={})
 
     def go(self) -> Result:
@@ -138,6 +143,7 @@ class _Run:
     def _stage2(self, settings: Stage2Config, plan: Plan) -> None:
         with_head = getattr(self.config.method, "train_head", True)
         trained = train_exactly(self.model, [*plan.names, *(self.anatomy.head if with_head else ())])
+        self.loan.keep(trained.values())
         decayed = _decayed(trained, {name: group for group, names in plan.groups.items() for name in names})
         train_rows, dev = self.material.train, self.material.dev
         self._run_stage(
@@ -197,9 +203,8 @@ class _Run:
     def _features(self, rows: TextRows) -> FeatureRows:
         material = self.material
         features = backbone_features(
-            Backbone(self.model, self.anatomy), rows, material.content, material.feature_folder, self.config.batch_size,
-            self.device,
-        )  # fmt: skip
+            self.loan.backbone, rows, material.content, material.feature_folder, self.config.batch_size, self.device
+        )
         return FeatureRows(rows.encoded, features)
 
     def _logits(self, batch: Batch) -> Tensor:

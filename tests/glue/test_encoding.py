@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,7 +80,7 @@ def test_cache_hit_equals_miss(
     cache = tmp_path_factory.mktemp("cache")
     rows, tokenizer = rows_of(pairs, single), make_tokenizer(types)
     miss = encode(rows, tokenizer, "digest", 16, cache)
-    assert [file.suffix for file in cache.iterdir()] == [".safetensors"]  # and no temporary file
+    assert sorted(file.suffix for file in cache.iterdir()) == ["", ".safetensors"]  # locks, and no temporary file
     hit = encode(rows, _unused(tokenizer), "digest", 16, cache)
     assert_same(hit, miss)
     assert_same(encode(rows, tokenizer, "digest", 16, None), miss)
@@ -90,6 +93,24 @@ def _unused(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
         num_special_tokens_to_add = staticmethod(tokenizer.num_special_tokens_to_add)
 
     return Unused()  # type: ignore[return-value]
+
+
+def test_of_several_at_once_one_tokenizes(make_tokenizer: Maker, tmp_path: Path) -> None:
+    rows, plain, calls = rows_of([("w1 w2", "w3"), ("w4", "w5")]), make_tokenizer(), []
+
+    class Slow:
+        num_special_tokens_to_add = staticmethod(plain.num_special_tokens_to_add)
+
+        def __call__(self, *arguments: Any, **named: Any) -> Any:
+            calls.append(1)
+            time.sleep(0.2)
+            return plain(*arguments, **named)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: encode(rows, Slow(), "digest", 16, tmp_path), range(4)))  # type: ignore[arg-type]
+    assert len(calls) == 1
+    for one in found:
+        assert_same(one, found[0])
 
 
 def test_cache_is_keyed_by_texts_tokenizer_and_length(make_tokenizer: Maker, tmp_path: Path) -> None:
@@ -109,9 +130,9 @@ def test_cache_is_keyed_by_texts_tokenizer_and_length(make_tokenizer: Maker, tmp
         (rows_of([("w1", "w2 w3"), ("w4", "w5")]), "digest", 16),
         (rows_of([("w1 w2", ""), ("w4", "")], single=True), "digest", 16),
     ]:
-        before = len(list(tmp_path.iterdir()))
+        before = len(list(tmp_path.glob("*.safetensors")))
         encode(other, tokenizer, digest, length, tmp_path)
-        assert len(list(tmp_path.iterdir())) == before + 1
+        assert len(list(tmp_path.glob("*.safetensors"))) == before + 1
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text"])
@@ -119,8 +140,9 @@ def test_damaged_cache_is_noticed_and_made_anew(
     damage: str, make_tokenizer: Maker, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tokenizer, rows = make_tokenizer(), rows_of([("w1 w2", "w3"), ("w4", "w5")])
-    good = encode(rows, tokenizer, "digest", 16, tmp_path)
-    (file,) = tmp_path.iterdir()
+    good = encode(rows, tokenizer, "digest", 16, None)  # in memory: what is mapped dies with its file
+    encode(rows, tokenizer, "digest", 16, tmp_path)
+    (file,) = tmp_path.glob("*.safetensors")
     content = file.read_bytes()
     flipped = content[:-1] + bytes([content[-1] ^ 1])
     file.write_bytes({"cut": content[:-5], "flip": flipped, "empty": b"", "text": b"not safetensors"}[damage])

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +19,12 @@ from hypothesis import strategies as st
 
 from hadamard_glue.backbones.head import pooled
 from hadamard_glue.config import RunConfig
+from hadamard_glue.errors import InputError
 from hadamard_glue.training import features as features_module
+from hadamard_glue.training import matrix_file
 from hadamard_glue.training.device import Device
 from hadamard_glue.training.features import FeatureRows, backbone_features
+from hadamard_glue.training.loop import TrainingError
 from hadamard_glue.training.stages import Material, run_stages
 
 MakeConfig = Callable[..., RunConfig]
@@ -63,13 +70,13 @@ def test_a_hit_equals_a_miss(
     missed = compute(material_of(), tmp_path, cpu)
     no_forward()
     assert np.array_equal(compute(material_of(), tmp_path, cpu), missed)
-    assert [file.suffix for file in tmp_path.iterdir()] == [".npy"]
+    assert sorted(file.suffix for file in tmp_path.iterdir()) == ["", ".npy"]  # locks, and no temporary file
 
 
 @pytest.mark.parametrize("keep", [0, 1, 40, 0.5, 0.999])
 def test_a_file_cut_short_is_made_again(material_of: MaterialOf, cpu: Device, tmp_path: Path, keep: float) -> None:
     expected = np.array(compute(material_of(), tmp_path, cpu))
-    (file,) = tmp_path.iterdir()
+    (file,) = tmp_path.glob("*.npy")
     content = file.read_bytes()
     file.write_bytes(content[: int(keep if keep >= 1 or keep == 0 else keep * len(content))])
     assert np.array_equal(compute(material_of(), tmp_path, cpu), expected)
@@ -78,8 +85,87 @@ def test_a_file_cut_short_is_made_again(material_of: MaterialOf, cpu: Device, tm
 
 def test_a_file_that_is_something_else_is_made_again(material_of: MaterialOf, cpu: Device, tmp_path: Path) -> None:
     expected = np.array(compute(material_of(), tmp_path, cpu))
-    (file,) = tmp_path.iterdir()
+    (file,) = tmp_path.glob("*.npy")
     file.write_bytes(b"no array at all, but long enough to hold a header of one " * 40)
+    assert np.array_equal(compute(material_of(), tmp_path, cpu), expected)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_flipped_bit_is_noticed_and_the_file_made_again(
+    material_of: MaterialOf, cpu: Device, tmp_path: Path, where: float, bit: int
+) -> None:
+    expected = np.array(compute(material_of(), tmp_path, cpu))
+    (file,) = tmp_path.glob("*.npy")
+    content = bytearray(file.read_bytes())
+    good = bytes(content)
+    content[int(where * len(content))] ^= 1 << bit
+    file.write_bytes(content)
+    assert np.array_equal(compute(material_of(), tmp_path, cpu), expected)
+    assert file.read_bytes() == good
+
+
+def test_the_checksum_is_compared_once_a_process(
+    material_of: MaterialOf, cpu: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = compute(material_of(), tmp_path, cpu)
+    assert isinstance(found, np.memmap)
+    assert not found.flags.writeable
+    monkeypatch.setattr("hashlib.sha256", lambda: pytest.fail("read again"))
+    (file,) = tmp_path.glob("*.npy")
+    assert np.array_equal(matrix_file.read_matrix(file, 96), found)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_nothing_is_left_of_features_that_could_not_be_made(
+    material_of: MaterialOf, cpu: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(features_module, "predict", fail)
+    with pytest.raises((InputError, KeyboardInterrupt)) as raised:
+        compute(material_of(), tmp_path, cpu)
+    assert isinstance(raised.value, KeyboardInterrupt) or "No space left" in str(raised.value)
+    assert [file.name for file in tmp_path.iterdir()] == ["locks"]
+
+
+def test_features_that_are_not_finite_are_not_kept(
+    material_of: MaterialOf, cpu: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features_module, "pooled", lambda *_: torch.full((1, 4), float("nan")))
+    with pytest.raises(TrainingError, match="not finite"):
+        compute(material_of(), tmp_path, cpu, batch_size=1)
+    assert not list(tmp_path.glob("*.*"))
+
+
+def test_of_several_at_once_one_computes(
+    material_of: MaterialOf, cpu: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads here, each with a lock of its own, as processes have."""
+    material, computed = material_of(), []
+    plain: Any = vars(features_module)["predict"]
+
+    def slow(*arguments: Any) -> Any:
+        computed.append(1)
+        time.sleep(0.2)
+        return plain(*arguments)
+
+    monkeypatch.setattr(features_module, "predict", slow)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: compute(material, tmp_path, cpu), range(4)))
+    assert len(computed) == 1
+    assert all(np.array_equal(one, found[0]) for one in found)
+
+
+def test_a_process_that_died_while_making_holds_no_one_up(material_of: MaterialOf, cpu: Device, tmp_path: Path) -> None:
+    expected = np.array(compute(material_of(), tmp_path / "other", cpu))
+    key = next((tmp_path / "other").glob("*.npy")).name
+    code = (
+        "import os, sys; from pathlib import Path; from hadamard_glue.cache import making\n"
+        f"with making(Path({str(tmp_path / key)!r})): os._exit(1)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 1
     assert np.array_equal(compute(material_of(), tmp_path, cpu), expected)
 
 
@@ -146,4 +232,4 @@ def test_live_features_need_no_cache(
     run_stages(make_config(method="classifier", stage1__features="live"), material, cpu)
     assert not material.feature_folder.exists()
     run_stages(make_config(method="classifier"), material, cpu)
-    assert len(list(material.feature_folder.iterdir())) == 2  # train and dev
+    assert len(list(material.feature_folder.glob("*.npy"))) == 2  # train and dev

@@ -35,11 +35,11 @@ class Watched:
     at_plan: dict[str, Tensor] = dataclasses.field(default_factory=dict)
     trained: dict[str, set[str]] = dataclasses.field(default_factory=dict)
     decayed: dict[str, set[str]] = dataclasses.field(default_factory=dict)
+    at_end: dict[str, Tensor] = dataclasses.field(default_factory=dict)  # of the last stage
 
-    @property
-    def at_end(self) -> dict[str, Tensor]:
+    def values(self) -> dict[str, Tensor]:
         assert self.plan is not None
-        return {name: value.detach() for name, value in self.plan.model.named_parameters()}
+        return {name: value.detach().clone() for name, value in self.plan.model.named_parameters()}
 
 
 @pytest.fixture
@@ -50,14 +50,17 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
 
     def watch_apply(*arguments: Any) -> Plan:
         seen.plan = apply(*arguments)
-        seen.at_plan = {name: value.clone() for name, value in seen.at_end.items()}
+        seen.at_plan = seen.at_end = seen.values()
         return seen.plan
 
     def watch_train(
         settings: Any, forward: Any, rows: Any, trained: Any, decayed: Any, *more: Any, **named: Any
     ) -> Any:
         seen.trained[settings.name], seen.decayed[settings.name] = set(trained), set(decayed)
-        return train(settings, forward, rows, trained, decayed, *more, **named)
+        outcome = train(settings, forward, rows, trained, decayed, *more, **named)
+        if seen.plan is not None:
+            seen.at_end = seen.values()  # the model is given back as it was
+        return outcome
 
     monkeypatch.setattr(stages, "apply", watch_apply)
     monkeypatch.setattr(stages, "train", watch_train)
