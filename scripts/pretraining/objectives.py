@@ -12,7 +12,8 @@ from pretraining.architectures import build_generator
 from pretraining.text import Batch
 from pretraining.vocabulary import SPECIAL
 
-MASKED, HIDDEN, REPLACED = 1.0, 0.15, 0.12
+MASKED, HIDDEN, REPLACED = 0.35, 0.4, 0.35  # chosen tokens of masked LM, and which of them, see masked_ids
+DOUBT_WEIGHT = 10.0  # of the second loss of masked LM and infilling
 GENERATED = 0.25  # of the tokens, by ELECTRA's generator
 DISCRIMINATOR_WEIGHT = 50.0  # of ELECTRA's second loss
 INFILLED = 0.30  # of BART's tokens, as in its paper
@@ -44,26 +45,59 @@ def objective(family: str, model: Any, tokenizer: Any, neighbours: Tensor, seed:
     return MaskedLM(model, tokenizer, neighbours, seed, static=family == "bert")
 
 
+class Doubt(nn.Module):
+    """The second loss of masked LM and infilling: which words that are shown are wrong, and how many.
+
+    The papers do without. Millions of words do not teach a model this small to compare two texts when it only fills gaps
+    (measured: fine-tuning then finds next to nothing on pairs). Which ones is asked below the last layer, how many at
+    the position that a classifier reads, so that the last layer learns to gather what the one below has found.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.score, self.share = nn.Linear(width, 1), nn.Linear(width, 1)
+
+    def forward(
+        self, hidden: Tensor, pooled: Tensor, shown: Tensor, wrong: Tensor, mask: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Losses and targets of the words in ``shown``, and the loss of their share in each document (a scalar).
+
+        Args:
+            hidden: [documents, length, width], of the layer below the last; ``shown`` and ``wrong`` without width.
+            pooled: [documents, width], of the last layer.
+        """
+        words = (shown >= SPECIAL) & (shown != mask)
+        scores = self.score(hidden[words]).squeeze(1)
+        losses = binary_cross_entropy_with_logits(scores, wrong[words].to(scores.dtype), reduction="none")
+        shares = (wrong & words).sum(1) / words.sum(1).clamp(min=1)
+        return losses, wrong[words], binary_cross_entropy_with_logits(self.share(pooled).squeeze(1), shares)
+
+
 class MaskedLM:
     """Masked language modelling: BERT's with one mask a document, RoBERTa's and DeBERTa's with a new one each visit."""
 
     def __init__(self, model: Any, tokenizer: Any, neighbours: Tensor, seed: int, static: bool) -> None:
-        self.trained, self.backbone = model, model.base_model
+        self.backbone, self.doubt = model.base_model, Doubt(model.config.hidden_size)
+        self.trained = nn.ModuleList([model, self.doubt])
         self.head = model.lm_head if hasattr(model, "lm_head") else model.cls
         self.mask, self.neighbours, self.seed, self.static = tokenizer.mask_token_id, neighbours, seed, static
 
     def loss(self, batch: Batch) -> Tensor:
-        losses, _ = self._predicted(batch)
-        return losses.mean()
+        filled, _, doubt = self._both(batch)
+        return filled[0].mean() + DOUBT_WEIGHT * doubt
 
     def measure(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        return {"masked tokens": self._predicted(batch)}
+        filled, doubted, _ = self._both(batch)
+        return {"masked tokens": filled, "wrong word or not": doubted}
 
-    def _predicted(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        masked, shown = masked_ids(batch, self.mask, self.neighbours, self.seed, 0 if self.static else batch.visit)
-        hidden = hidden_states(self.backbone, shown, batch.types)
+    def _both(self, batch: Batch) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Tensor]:
+        visit = 0 if self.static else batch.visit
+        masked, shown = masked_ids(batch, self.mask, self.neighbours, self.seed, visit)
+        below, last = hidden_states(self.backbone, shown, batch.types)[-2:]
         targets = batch.ids[masked]
-        return cross_entropy(self.head(hidden[masked]), targets, reduction="none"), targets
+        losses, wrong, share = self.doubt(below, last[:, 0], shown, shown != batch.ids, self.mask)
+        filled = cross_entropy(self.head(last[masked]), targets, reduction="none"), targets
+        return filled, (losses, wrong), losses.mean() + share
 
 
 class ReplacedTokens:
@@ -85,54 +119,58 @@ class ReplacedTokens:
 
     def _both(self, batch: Batch) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         masked = chosen(batch, GENERATED, self.seed, batch.visit)
-        hidden = hidden_states(self.generator.electra, batch.ids.masked_fill(masked, self.mask), batch.types)
+        hidden = hidden_states(self.generator.electra, batch.ids.masked_fill(masked, self.mask), batch.types)[-1]
         logits = self.generator.generator_lm_head(self.generator.generator_predictions(hidden[masked]))
         targets = batch.ids[masked]
         shown = batch.ids.clone()
         shown[masked] = _sampled(logits.detach(), batch.uniform(self.seed, 1, batch.visit)[masked])
         seen = batch.ids >= SPECIAL
         replaced = (shown != batch.ids)[seen]
-        scores = self.model.discriminator_predictions(hidden_states(self.model.electra, shown, batch.types))[seen]
+        scores = self.model.discriminator_predictions(hidden_states(self.model.electra, shown, batch.types)[-1])[seen]
         found = binary_cross_entropy_with_logits(scores, replaced.to(scores.dtype), reduction="none")
         return (cross_entropy(logits, targets, reduction="none"), targets), (found, replaced)
 
 
 class Infilling:
-    """BART: spans become one mask each, the decoder writes the whole text."""
+    """BART: spans become one mask each, some words wrong ones, and the decoder writes the whole text."""
 
     def __init__(self, model: Any, tokenizer: Any, neighbours: Tensor, seed: int) -> None:
-        self.model, self.trained, self.backbone, self.neighbours = model, model, model.model, neighbours
+        self.model, self.backbone, self.doubt = model, model.model, Doubt(model.config.d_model)
+        self.trained, self.neighbours = nn.ModuleList([model, self.doubt]), neighbours
         self.pad, self.mask, self.start = tokenizer.pad_token_id, tokenizer.mask_token_id, tokenizer.eos_token_id
         self.seed = seed
 
     def loss(self, batch: Batch) -> Tensor:
-        losses, _ = self._written(batch)
-        return losses.mean()
+        losses, _, _, doubt = self._written(batch)
+        return losses.mean() + DOUBT_WEIGHT * doubt
 
     def measure(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        losses, covered = self._written(batch)
+        losses, covered, doubted, _ = self._written(batch)
         seen = batch.ids >= SPECIAL
         return {
             "tokens of masked spans": (losses[covered], batch.ids[covered]),
             "all tokens": (losses[seen], batch.ids[seen]),
+            "wrong word or not": doubted,
         }
 
-    def _written(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        covered, shown = infilled_ids(batch, self.mask, self.pad, self.neighbours, self.seed, batch.visit)
+    def _written(self, batch: Batch) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor], Tensor]:
+        covered, shown, wrong = infilled_ids(batch, self.mask, self.pad, self.neighbours, self.seed, batch.visit)
         given = torch.roll(batch.ids, 1, dims=1)
         given[:, 0] = self.start
         output = self.backbone(
             input_ids=shown, attention_mask=(shown != self.pad).long(), decoder_input_ids=given, use_cache=False
         )
         logits = self.model.lm_head(output.last_hidden_state) + self.model.final_logits_bias
-        losses = cross_entropy(logits.flatten(0, 1), batch.ids.flatten(), reduction="none")
-        return losses.view_as(batch.ids), covered
+        losses = cross_entropy(logits.transpose(1, 2), batch.ids, reduction="none")
+        below, last = output.encoder_last_hidden_state, output.last_hidden_state[:, -1]
+        doubts, answers, share = self.doubt(below, last, shown, wrong, self.mask)
+        return losses, covered, (doubts, answers), doubts.mean() + share
 
 
-def hidden_states(model: Any, ids: Tensor, types: Tensor | None) -> Tensor:
-    """The last layer's output, shape [documents, length, width]; no mask, as there is no padding."""
+def hidden_states(model: Any, ids: Tensor, types: Tensor | None) -> tuple[Tensor, ...]:
+    """Every layer's output, shape [documents, length, width] each; no mask, as there is no padding."""
     kept = {} if types is None or model.config.type_vocab_size < 2 else {"token_type_ids": types}
-    return model(input_ids=ids, **kept).last_hidden_state
+    return tuple(model(input_ids=ids, output_hidden_states=True, **kept).hidden_states)
 
 
 def chosen(batch: Batch, share: float, seed: int, visit: int) -> Tensor:
@@ -177,8 +215,9 @@ def with_wrong_words(batch: Batch, shown: Tensor, wrong: Tensor, neighbours: Ten
 
 def infilled_ids(
     batch: Batch, mask: int, pad: int, neighbours: Tensor, seed: int, visit: int
-) -> tuple[Tensor, Tensor]:
-    """Which tokens spans cover (bool), and the ids with one mask for each span, padded: int64, shape [documents, any].
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Which tokens spans cover (bool), the ids with one mask for each span, padded (int64, shape [documents, any]), and
+    which of these are wrong words (bool).
 
     A span starts at a token with such a chance that about INFILLED are covered; its length is Poisson, so that one in
     twelve is empty: a mask that stands for nothing. Spans that touch are one.
@@ -197,10 +236,12 @@ def infilled_ids(
     wrong = (batch.uniform(seed, 2, visit) < WRONG) & word
     given = with_wrong_words(batch, batch.ids, wrong, neighbours, batch.uniform(seed, 3, visit))
     shown = torch.stack([torch.full_like(batch.ids, mask), torch.where(first, mask, given)], dim=2).flatten(1)
+    differs = torch.stack([torch.zeros_like(wrong), ~covered & (given != batch.ids)], dim=2).flatten(1)
     kept = torch.stack([empty, ~covered | first], dim=2).flatten(1)
     order = torch.argsort((~kept).to(torch.uint8), dim=1, stable=True)
     shown = torch.where(kept, shown, pad).gather(1, order)
-    return covered, shown[:, : int(kept.sum(1).max())]
+    longest = int(kept.sum(1).max())
+    return covered, shown[:, :longest], (differs & kept).gather(1, order)[:, :longest]
 
 
 def _poisson(uniform: Tensor) -> Tensor:

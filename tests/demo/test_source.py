@@ -33,7 +33,8 @@ def small_world(tiny_glue: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_its_rows_are_those_of_its_files(tiny_glue: Path) -> None:
     for task in TASKS.values():
-        demo, plain = (load_rows(task, *where, None, None) for where in (("demo", None), ("directory", str(tiny_glue))))
+        demo = load_rows(task, "demo", None, None, None)
+        plain = load_rows(task, "directory", str(tiny_glue), None, None)
         assert demo.fingerprint == plain.fingerprint
         assert demo.origin == DEMO
 

@@ -222,7 +222,7 @@ def test_missing_folders_and_files(tmp_path: Path) -> None:
 
 
 def test_unknown_kind_and_no_path() -> None:
-    with pytest.raises(InputError, match="expected hub or directory"):
+    with pytest.raises(InputError, match="expected hub, directory or demo"):
         load_rows(TASKS["rte"], "ftp", "x", None, None)
     with pytest.raises(InputError, match=r"needs source\.path"):
         load_rows(TASKS["rte"], "directory", None, None, None)
