@@ -1,0 +1,37 @@
+"""This project's arm: one process, one trunk, one run a seed, from an empty cache."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from hadamard_glue.config import RunConfig
+from hadamard_glue.runs.execute import execute
+from hadamard_glue.runs.record import read
+from hadamard_glue.runs.trunk import Trunk
+
+
+def ours(config: RunConfig, seeds: list[int]) -> dict[str, Any]:
+    """Execute the run with every seed, as ``run -m seed=...`` does.
+
+    Returns:
+        ``seconds`` from before anything is read until the last record is written; in ``runs``, by seed: ``ended`` (the
+        seconds until its record was written), seconds by phase, dev metrics by split, tokens; ``peak_memory``.
+    """
+    start = time.perf_counter()
+    trunk = Trunk(config)
+    runs = []
+    for seed in seeds:
+        record = read(execute(config.model_copy(update={"seed": seed}), trunk))
+        runs.append(
+            {
+                "seed": seed,
+                "ended": time.perf_counter() - start,
+                "phases": record["cost"]["seconds"],
+                "metrics": record["metrics"]["final"],
+                "tokens": record["cost"]["tokens"],
+                "rows": record["data"]["rows"],
+                "peak_memory": record["cost"]["peak_memory"],
+            }
+        )
+    return {"seconds": runs[-1]["ended"], "runs": runs, "peak_memory": runs[-1]["peak_memory"]}

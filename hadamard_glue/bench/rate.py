@@ -1,0 +1,86 @@
+"""How near each phase comes to the machine's own matrix-multiply rate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from hadamard_glue.bench.matmul import ideal, seconds_of
+from hadamard_glue.bench.operations import PhaseOperations, Tally
+from hadamard_glue.config import RunConfig
+from hadamard_glue.runs.execute import execute
+from hadamard_glue.runs.record import read
+from hadamard_glue.runs.trunk import Trunk
+from hadamard_glue.training.device import Device, pick
+
+#: Dense bf16 operations a second by data sheet, for the model-FLOP utilisation.
+_DATA_SHEET = {"H200": 989e12, "H100 80GB HBM3": 989e12, "A100": 312e12}
+_SQUARE = 8192  # a product large enough for the card's best rate
+
+
+def phases(config: RunConfig) -> dict[str, Any]:
+    """One run with its operations counted, then the matrix products of the same shapes alone, in the same process.
+
+    Returns:
+        For ``features`` and ``stage2``: operations, seconds, FLOP/s, the matrix-multiply rate of its shapes, and the
+        fraction of it that was reached; the share of padding among the training tokens; on CUDA the utilisation.
+    """
+    trunk, tally = Trunk(config), Tally()
+    tally.watch(trunk.material.backbone)
+    record = read(execute(config, trunk))
+    device = pick(config.hardware)
+    stage2 = sum(entry["seconds"] for entry in record["history"] if entry["stage"] == "stage2")
+    seconds = {"features": record["cost"]["seconds"]["features"], "stage2": stage2}
+    found = {name: _rated(tally.phases[name], taken, device) for name, taken in seconds.items()}
+    answer: dict[str, Any] = {"phases": found, "tokens": record["cost"]["tokens"]}
+    if device.is_cuda:
+        answer["peak"] = _peak(device)
+        for phase in found.values():
+            for name, peak in answer["peak"].items():
+                phase[f"share_of_{name}"] = phase["flops_per_second"] / peak
+    return answer
+
+
+def check(config: RunConfig) -> dict[str, Any]:
+    """A small run counted twice: by formula, and by torch's own counter of matrix products (attention apart).
+
+    Returns:
+        ``formula`` and ``torch`` operations of the linear layers in all phases, and their ratio. Torch's count holds
+        the head too.
+    """
+    trunk, tally = Trunk(config), Tally()
+    tally.watch(trunk.material.backbone)
+    with FlopCounterMode(display=False) as counter:
+        execute(config, trunk)
+    by_operator = {str(name): int(count) for name, count in counter.get_flop_counts()["Global"].items()}
+    plain = sum(by_operator.get(name, 0) for name in ("aten.mm", "aten.addmm"))
+    formula = sum(phase.linear for phase in tally.phases.values())
+    return {"formula": formula, "torch": plain, "ratio": formula / plain, "torch_by_operator": by_operator}
+
+
+def _rated(counted: PhaseOperations, seconds: float, device: Device) -> dict[str, Any]:
+    best = ideal(counted.products, device)
+    rate = counted.total / seconds
+    return {
+        "operations": counted.total,
+        "linear_operations": counted.linear,
+        "attention_operations": counted.attention,
+        "seconds": seconds,
+        "flops_per_second": rate,
+        # attention's few operations are held to the same rate as the linear layers'
+        "matmul_flops_per_second": best["flops_per_second"],
+        "fraction": rate / best["flops_per_second"],
+        "shapes": best["shapes"],
+    }
+
+
+def _peak(device: Device) -> dict[str, float]:
+    """Operations a second: of one large matrix product, and of the data sheet where it is known."""
+    found = {"large_product": 2 * _SQUARE**3 / seconds_of(_SQUARE, _SQUARE, _SQUARE, device)}
+    name = torch.cuda.get_device_name(device.torch_device)
+    sheet = next((rate for known, rate in _DATA_SHEET.items() if known in name), None)
+    if sheet is not None and device.precision == "bf16":
+        found["data_sheet"] = sheet
+    return found
