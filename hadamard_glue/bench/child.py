@@ -40,6 +40,8 @@ def measure(job: str, config: RunConfig, threads: int, **options: Any) -> dict[s
         plain = {"job": job, "config": placed.model_dump(mode="json"), "options": options, "answer": str(answer)}
         limit = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")}
         environment = {**os.environ, **limit, "HADAMARD_GLUE_CACHE": f"{scratch}/cache"}
+        if job.startswith("operations"):
+            environment["TORCH_COMPILE_DISABLE"] = "1"  # a compiled forward may leave out the hooks that count
         command = [sys.executable, "-m", "hadamard_glue.bench.child"]
         done = subprocess.run(command, input=json.dumps(plain), env=environment, capture_output=True, text=True)
         if done.returncode != 0:
@@ -56,6 +58,7 @@ def _jobs() -> dict[str, Callable[..., dict[str, Any]]]:
         "ours": arms.ours,
         "trainer": trainer_arm.trainer,
         "rate": rate.phases,
+        "operations": rate.operations,
         "operations_check": rate.check,
         "memory": memory.peaks,
     }
@@ -85,10 +88,10 @@ def warm(config: RunConfig) -> None:
         MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[kind], TOKENIZER_MAPPING[kind]
     datasets.disable_progress_bars()
     transformers.utils.logging.set_verbosity_error()
-    transformers.TrainingArguments(
-        output_dir=tempfile.gettempdir(), use_cpu=True, report_to="none"
-    )  # sets accelerate up
     device = pick(config.hardware)
+    assert transformers.Trainer is not None  # imported when it is named
+    with tempfile.TemporaryDirectory() as folder:  # accelerate is set up by this
+        transformers.TrainingArguments(output_dir=folder, use_cpu=not device.is_cuda, report_to="none")
     square = torch.ones(256, 256, device=device.torch_device, requires_grad=True)
     (square @ square).sum().backward()
 

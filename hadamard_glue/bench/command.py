@@ -103,9 +103,10 @@ def _part(
 def _rate(settings: BenchSettings, threads: int, say: Say) -> dict[str, Any]:
     """Every round a run of its own and its matrix products right after it; at last the count, checked on a few rows."""
     config = settings.config
+    counted = measure("operations", config, threads)
     rounds = []
     for number in range(1, settings.rounds + 1):
-        rounds.append(measure("rate", config, threads))
+        rounds.append(measure("rate", config, threads, counted=counted))
         fractions = {name: f"{phase['fraction']:.2f}" for name, phase in rounds[-1]["phases"].items()}
         say(f"rate, round {number}: fraction of the matrix-multiply rate {fractions}")
     few = config.limit.model_copy(update={"train": 2 * config.batch_size, "dev": config.batch_size})

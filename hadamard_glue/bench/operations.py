@@ -31,6 +31,16 @@ class PhaseOperations:
     attention: int = 0
     products: Counter[tuple[int, int, int]] = field(default_factory=Counter)
 
+    def plain(self) -> dict[str, Any]:
+        """As JSON values; :meth:`from_plain` reads them."""
+        return {"attention": self.attention, "products": [[*shape, calls] for shape, calls in self.products.items()]}
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> PhaseOperations:
+        """What :meth:`plain` wrote."""
+        products = Counter({(rows, inner, out): calls for rows, inner, out, calls in plain["products"]})
+        return cls(plain["attention"], products)
+
     @property
     def linear(self) -> int:
         """Operations of the linear layers."""

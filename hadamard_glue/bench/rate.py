@@ -20,20 +20,33 @@ _DATA_SHEET = {"H200": 989e12, "H100 80GB HBM3": 989e12, "A100": 312e12}
 _SQUARE = 8192  # a product large enough for the card's best rate
 
 
-def phases(config: RunConfig) -> dict[str, Any]:
-    """One run with its operations counted, then the matrix products of the same shapes alone, in the same process.
+def operations(config: RunConfig) -> dict[str, Any]:
+    """One run with its operations counted, untimed: the counting is no part of what is measured.
 
     Returns:
-        For ``features`` and ``stage2``: operations, seconds, FLOP/s, the matrix-multiply rate of its shapes, and the
-        fraction of it that was reached; the share of padding among the training tokens; on CUDA the utilisation.
+        For ``features``, ``stage2`` and ``evaluation`` what :meth:`PhaseOperations.plain` gives.
     """
     trunk, tally = Trunk(config), Tally()
     tally.watch(trunk.material.backbone)
-    record = read(execute(config, trunk))
+    execute(config, trunk)
+    return {name: counted.plain() for name, counted in tally.phases.items()}
+
+
+def phases(config: RunConfig, counted: dict[str, Any]) -> dict[str, Any]:
+    """The same run timed, then the matrix products of the same shapes alone, in the same process.
+
+    Args:
+        counted: what :func:`operations` returned for this run.
+
+    Returns:
+        For ``features`` (with writing them) and ``stage2`` (without evaluation): operations, seconds, FLOP/s, the
+        matrix-multiply rate of its shapes, and the fraction of it that was reached; on CUDA the utilisation.
+    """
+    record = read(execute(config))
     device = pick(config.hardware)
     stage2 = sum(entry["seconds"] for entry in record["history"] if entry["stage"] == "stage2")
     seconds = {"features": record["cost"]["seconds"]["features"], "stage2": stage2}
-    found = {name: _rated(tally.phases[name], taken, device) for name, taken in seconds.items()}
+    found = {name: _rated(PhaseOperations.from_plain(counted[name]), taken, device) for name, taken in seconds.items()}
     answer: dict[str, Any] = {"phases": found, "tokens": record["cost"]["tokens"]}
     if device.is_cuda:
         answer["peak"] = _peak(device)

@@ -19,6 +19,7 @@ from hadamard_glue.config import RunConfig
 #: Settings of a backbone's config.json that say how many layers it has.
 _LAYER_KEYS = ("num_hidden_layers", "encoder_layers", "decoder_layers")
 _SHARES = (0.25, 0.5, 0.75, 1.0)
+_LENGTH_SHARES = (0.125, 0.25, 0.375, 1.0)  # few rows are longer than half of the usual 128
 
 
 def scaling(
@@ -75,7 +76,7 @@ def _cases(config: RunConfig, located: Located, rows: int, folder: Path) -> list
     for count in sorted({max(1, round(share * rows)) for share in _SHARES}):
         limit = config.limit.model_copy(update={"train": count})
         cases.append(("rows", count, config.model_copy(update={"limit": limit})))
-    lengths = sorted({max(8, round(share * config.max_length)) for share in _SHARES})
+    lengths = sorted({max(8, round(share * config.max_length)) for share in _LENGTH_SHARES})
     cases += [("tokens", length, config.model_copy(update={"max_length": length})) for length in lengths]
     layers = _layers(located)
     for count in sorted({max(1, round(share * layers)) for share in _SHARES}):

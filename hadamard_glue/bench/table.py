@@ -13,6 +13,13 @@ from hadamard_glue.reporting.markdown import escape
 NAME = "bench.md"
 _MIB = 1 << 20
 _FORMAT = 1
+#: Columns of the table of phases, and the arms' phases that go into each.
+_PHASES = {
+    "load, encode": ("load", "encode"),
+    "stage 1": ("features", "stage1"),
+    "stage 2": ("stage2",),
+    "evaluation, record": ("predict", "rest"),
+}
 _UNITS = {"rows": "a training row", "tokens": "a token of mean length", "layers": "a layer", "runs": "a run"}
 
 
@@ -84,16 +91,23 @@ def _trainer(one: dict[str, Any]) -> list[str]:
         else f"**Does not count**: not every run lies {100 * scores['margin']:.0f} points above the majority class "
         f"({100 * guess:.1f})."
     )
+    phases = [[arm, *_phases(arm, found["rounds"])] for arm in found["arms"]]
     notes = "; ".join(found["notes"])
-    return [
-        *_table(header, rows),
-        "",
-        *(_table(["ratio", "times"], ratios) if ratios else []),
-        "",
-        counts,
-        "",
-        escape(f"{notes}."),
+    parts = [
+        _table(header, rows),
+        _table(["ratio", "times"], ratios) if ratios else [],
+        _table(["seconds a run", *_PHASES], phases),
+        [counts],
+        [escape(f"{notes}.")],
     ]
+    return [line for part in parts if part for line in (*part, "")][:-1]
+
+
+def _phases(arm: str, rounds: list[dict[str, Any]]) -> list[str]:
+    """The mean seconds of an arm's runs in each column of :data:`_PHASES`."""
+    found = [run["phases"] for measured in rounds for run in measured[arm]["runs"]]
+    sums = [sum(phases.get(name, 0.0) for phases in found for name in names) for names in _PHASES.values()]
+    return [f"{seconds / len(found):.3g}" for seconds in sums]
 
 
 def _rate(one: dict[str, Any]) -> list[str]:
@@ -128,7 +142,7 @@ def _memory(one: dict[str, Any]) -> list[str]:
 def _scaling(one: dict[str, Any]) -> list[str]:
     rows = []
     for axis, fit in one["found"].items():
-        reach = f"{fit['points'][0]['x']:g} to {fit['points'][-1]['x']:g} ({len(fit['points'])})"
+        reach = f"{fit['points'][0]['x']:.4g} to {fit['points'][-1]['x']:.4g} ({len(fit['points'])})"
         if fit["slope"] is None:
             rows.append([axis, reach, "too few points", "", ""])
             continue

@@ -123,19 +123,22 @@ class _TrainerRun:
                 save_strategy="no",
                 report_to="none",
                 disable_tqdm=True,
+                remove_unused_columns=False,  # the sampler would not see the lengths; _encoded leaves nothing unused
             )
-            several = 8 if self.device.is_cuda else None
             made = Trainer(
                 model=backbone.model,
                 args=arguments,
                 train_dataset=rows,
                 processing_class=self.tokenizer,
-                data_collator=DataCollatorWithPadding(self.tokenizer, pad_to_multiple_of=several)
-                if self.tuned
-                else default_data_collator,
+                data_collator=self._to_longest if self.tuned else default_data_collator,
             )
             made.train()
         return made
+
+    def _to_longest(self, rows: list[dict[str, Any]]) -> Any:
+        """A batch padded to its longest row, on CUDA to a multiple of 8, without the lengths that the sampler reads."""
+        pad = DataCollatorWithPadding(self.tokenizer, pad_to_multiple_of=8 if self.device.is_cuda else None)
+        return pad([{name: value for name, value in row.items() if name != "length"} for row in rows])
 
     def _scores(
         self, trainer: Trainer, dev: Mapping[str, Dataset], labels: Mapping[str, np.ndarray]
