@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import torch
@@ -33,21 +34,28 @@ def operations(config: RunConfig) -> dict[str, Any]:
 
 
 def phases(config: RunConfig, counted: dict[str, Any]) -> dict[str, Any]:
-    """The same run timed, then the matrix products of the same shapes alone, in the same process.
+    """The same run timed, and the matrix products of the same shapes alone before and after it, in one process.
 
     Args:
         counted: what :func:`operations` returned for this run.
 
     Returns:
         For ``features`` (with writing them) and ``stage2`` (without evaluation): operations, seconds, FLOP/s, the
-        matrix-multiply rate of its shapes, and the fraction of it that was reached; on CUDA the utilisation.
+        matrix-multiply rate of its shapes (mean of the two), and the fraction of it that was reached; on CUDA the
+        utilisation; ``cores`` as in :func:`hadamard_glue.bench.arms.ours`.
     """
-    record = read(execute(config))
     device = pick(config.hardware)
+    operations_of = {name: PhaseOperations.from_plain(counted[name]) for name in ("features", "stage2")}
+    before = {name: ideal(found.products, device) for name, found in operations_of.items()}
+    start, busy = time.perf_counter(), time.process_time()
+    record = read(execute(config))
+    cores = (time.process_time() - busy) / (time.perf_counter() - start)
     stage2 = sum(entry["seconds"] for entry in record["history"] if entry["stage"] == "stage2")
     seconds = {"features": record["cost"]["seconds"]["features"], "stage2": stage2}
-    found = {name: _rated(PhaseOperations.from_plain(counted[name]), taken, device) for name, taken in seconds.items()}
-    answer: dict[str, Any] = {"phases": found, "tokens": record["cost"]["tokens"]}
+    found = {}
+    for name, counts in operations_of.items():
+        found[name] = _rated(counts, seconds[name], before[name], ideal(counts.products, device))
+    answer: dict[str, Any] = {"phases": found, "tokens": record["cost"]["tokens"], "cores": cores}
     if device.is_cuda:
         answer["peak"] = _peak(device)
         for phase in found.values():
@@ -73,9 +81,9 @@ def check(config: RunConfig) -> dict[str, Any]:
     return {"formula": formula, "torch": plain, "ratio": formula / plain, "torch_by_operator": by_operator}
 
 
-def _rated(counted: PhaseOperations, seconds: float, device: Device) -> dict[str, Any]:
-    best = ideal(counted.products, device)
+def _rated(counted: PhaseOperations, seconds: float, before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     rate = counted.total / seconds
+    best = 2 * counted.linear / (before["seconds"] + after["seconds"])
     return {
         "operations": counted.total,
         "linear_operations": counted.linear,
@@ -83,9 +91,9 @@ def _rated(counted: PhaseOperations, seconds: float, device: Device) -> dict[str
         "seconds": seconds,
         "flops_per_second": rate,
         # attention's few operations are held to the same rate as the linear layers'
-        "matmul_flops_per_second": best["flops_per_second"],
-        "fraction": rate / best["flops_per_second"],
-        "shapes": best["shapes"],
+        "matmul_flops_per_second": best,
+        "fraction": rate / best,
+        "shapes": {"before": before["shapes"], "after": after["shapes"]},
     }
 
 

@@ -82,8 +82,9 @@ def _trainer(one: dict[str, Any]) -> list[str]:
         shown = f"{100 * score['lowest']:.1f} to {100 * score['highest']:.1f}"
         above = f"{100 * (score['lowest'] - guess):+.1f}"
         peak = max(measured[arm]["peak_memory"]["host_bytes"] for measured in found["rounds"])
-        rows.append([arm, _spread(found["seconds"][arm]), shown, above, f"{peak / _MIB:,.0f}"])
-    header = ["arm", "seconds a run", f"dev {scores['metric']}", "above majority", "peak MiB"]
+        cores = min(measured[arm]["cores"] for measured in found["rounds"])
+        rows.append([arm, _spread(found["seconds"][arm]), shown, above, f"{peak / _MIB:,.0f}", f"{cores:.2f}"])
+    header = ["arm", "seconds a run", f"dev {scores['metric']}", "above majority", "peak MiB", "cores busy"]
     ratios = [[name, _spread(ratio)] for name, ratio in found["ratios"].items()]
     counts = (
         f"Every run lies at least {100 * scores['margin']:.0f} points above the majority class ({100 * guess:.1f})."
@@ -119,8 +120,10 @@ def _rate(one: dict[str, Any]) -> list[str]:
         speeds = [_spread(phase[key], 1e-9) for key in ("flops_per_second", "matmul_flops_per_second")]
         shares = [_spread(phase[key]) for key in ("fraction", *peaks)]
         rows.append([name, f"{phase['operations']:.3g}", _spread(phase["seconds"]), *speeds, *shares])
+    cores = min(answer["cores"] for answer in found["rounds"])
     check = (
-        f"Operations by formula ({found['formula']}); on a few rows {found['check']['ratio']:.3f} of torch's own count."
+        f"Operations by formula ({found['formula']}); on a few rows {found['check']['ratio']:.3f} of torch's count. "
+        f"At least {cores:.2f} cores were busy with each run."
     )
     return [*_table([*header, *(key.replace("_", " ") for key in peaks)], rows), "", escape(check)]
 
