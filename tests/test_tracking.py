@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,17 @@ def payloads(path: Path) -> Iterator[bytes]:
 
 
 def read_back(folder: Path) -> tuple[dict[str, object], list[dict[str, object]], list[int]]:
-    """Config, logged steps and exit codes of the one offline run below a folder."""
+    """Config, logged steps and exit codes of the one offline run below a folder.
+
+    W&B's own process writes the file, on a busy machine some time after the run was finished here.
+    """
+    deadline = time.monotonic() + 60
+    while not (found := _read_now(folder))[2] and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
+
+
+def _read_now(folder: Path) -> tuple[dict[str, object], list[dict[str, object]], list[int]]:
     from wandb.proto import wandb_internal_pb2
 
     proto: Any = wandb_internal_pb2

@@ -64,7 +64,8 @@ def _configured(family: str, tokenizer: Any, width: int, layers: int) -> tuple[A
         return BartForConditionalGeneration, _bart(tokenizer, width, layers)
     common: dict[str, Any] = {
         "vocab_size": len(tokenizer), "hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": HEADS,
-        "intermediate_size": 4 * width, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "pad_token_id": tokenizer.pad_token_id,
+        "intermediate_size": 4 * width, "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0, "pad_token_id": tokenizer.pad_token_id,
     }  # fmt: skip
     if family == "bert":
         return BertForMaskedLM, BertConfig(max_position_embeddings=MAX_LENGTH, **common)

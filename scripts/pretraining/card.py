@@ -6,16 +6,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from pretraining.loop import Course, HeldOut
-from pretraining.objectives import DISCRIMINATOR_WEIGHT, INFILLED, MASKED, SPAN
+from pretraining.objectives import (
+    DISCRIMINATOR_WEIGHT,
+    DOUBT_WEIGHT,
+    GENERATED,
+    HIDDEN,
+    INFILLED,
+    MASKED,
+    REPLACED,
+    SPAN,
+    WRONG,
+)
 
+_MASKS = f"masked language modelling ({MASKED:.0%} of the tokens: {HIDDEN:.0%} a mask, {REPLACED:.0%} a wrong word)"
+_DOUBT = f"; not in the paper: which words are wrong, and how many (weight {DOUBT_WEIGHT:g})"
 _TASKS = {
-    "bert": f"masked language modelling ({MASKED:.0%}, 80/10/10), one mask for each document, no next-sentence loss",
-    "roberta": f"masked language modelling ({MASKED:.0%}, 80/10/10), a new mask at every visit",
-    "deberta": f"masked language modelling ({MASKED:.0%}, 80/10/10) with disentangled attention (relative positions)",
+    "bert": f"{_MASKS}, one mask for each document, no next-sentence loss{_DOUBT}",
+    "roberta": f"{_MASKS}, a new mask at every visit{_DOUBT}",
+    "deberta": f"{_MASKS} with disentangled attention (relative positions){_DOUBT}",
     "electra": f"replaced-token detection (weight {DISCRIMINATOR_WEIGHT:g}); the generator, half as wide with shared "
-    f"embeddings, fills {MASKED:.0%} of the tokens",
-    "bart": f"text infilling ({INFILLED:.0%} of the tokens in Poisson({SPAN:g}) spans, one mask each), the decoder "
-    "writes the whole text",
+    f"embeddings, fills {GENERATED:.0%} of the tokens",
+    "bart": f"text infilling ({INFILLED:.0%} of the tokens in Poisson({SPAN:g}) spans, one mask each; {WRONG:.0%} "
+    f"of them wrong words), the decoder writes the whole text{_DOUBT}",
 }
 
 
@@ -63,8 +75,8 @@ a result on GLUE.
 {facts.tokens:,} tokens, none longer than {facts.longest} |
 | seen | {course.steps:,} steps of {settings["batch"]} documents, {course.tokens:,} tokens \
 ({course.tokens / facts.tokens:.1f} visits) |
-| optimizer | AdamW, peak rate {settings["lr"]:g}, linear warm-up and decay; no dropout while pretraining, \
-the usual 0.1 in config.json |
+| optimizer | AdamW, peak rate {settings["lr"]:g}, linear warm-up and decay; no dropout, \
+neither here nor in config.json |
 | cost | {course.seconds:,.0f} s on {facts.device} |
 | licence | Apache-2.0 |
 

@@ -14,6 +14,7 @@ from pretraining.vocabulary import SPECIAL
 
 MASKED, HIDDEN, REPLACED = 0.35, 0.4, 0.35  # chosen tokens of masked LM, and which of them, see masked_ids
 DOUBT_WEIGHT = 10.0  # of the second loss of masked LM and infilling
+SHARE_WEIGHT = 1.0
 GENERATED = 0.25  # of the tokens, by ELECTRA's generator
 DISCRIMINATOR_WEIGHT = 50.0  # of ELECTRA's second loss
 INFILLED = 0.30  # of BART's tokens, as in its paper
@@ -48,9 +49,9 @@ def objective(family: str, model: Any, tokenizer: Any, neighbours: Tensor, seed:
 class Doubt(nn.Module):
     """The second loss of masked LM and infilling: which words that are shown are wrong, and how many.
 
-    The papers do without. Millions of words do not teach a model this small to compare two texts when it only fills gaps
-    (measured: fine-tuning then finds next to nothing on pairs). Which ones is asked below the last layer, how many at
-    the position that a classifier reads, so that the last layer learns to gather what the one below has found.
+    The papers do without. Millions of words do not teach a model this small to compare two texts when it only fills
+    gaps (measured: fine-tuning then finds next to nothing on pairs). Which ones is asked below the last layer, how many
+    at the position that a classifier reads, so that the last layer learns to gather what the one below has found.
     """
 
     def __init__(self, width: int) -> None:
@@ -97,7 +98,7 @@ class MaskedLM:
         targets = batch.ids[masked]
         losses, wrong, share = self.doubt(below, last[:, 0], shown, shown != batch.ids, self.mask)
         filled = cross_entropy(self.head(last[masked]), targets, reduction="none"), targets
-        return filled, (losses, wrong), losses.mean() + share
+        return filled, (losses, wrong), losses.mean() + SHARE_WEIGHT * share
 
 
 class ReplacedTokens:
@@ -164,7 +165,7 @@ class Infilling:
         losses = cross_entropy(logits.transpose(1, 2), batch.ids, reduction="none")
         below, last = output.encoder_last_hidden_state, output.last_hidden_state[:, -1]
         doubts, answers, share = self.doubt(below, last, shown, wrong, self.mask)
-        return losses, covered, (doubts, answers), doubts.mean() + share
+        return losses, covered, (doubts, answers), doubts.mean() + SHARE_WEIGHT * share
 
 
 def hidden_states(model: Any, ids: Tensor, types: Tensor | None) -> tuple[Tensor, ...]:
@@ -182,8 +183,8 @@ def chosen(batch: Batch, share: float, seed: int, visit: int) -> Tensor:
 def masked_ids(batch: Batch, mask: int, neighbours: Tensor, seed: int, visit: int) -> tuple[Tensor, Tensor]:
     """Which tokens are predicted, and the ids shown: of the chosen 40 % a mask, 35 % a wrong word, the rest themselves.
 
-    BERT chooses 15 % and its shares are 80, 10, 10, its wrong words any words. So few documents teach a reader to compare
-    what stands in both texts only where words are often wrong, and fit their neighbours, so that nothing else tells.
+    BERT chooses 15 % and its shares are 80, 10, 10, its wrong words any words. So few documents teach a reader to
+    compare what stands in both texts only where words are often wrong, and fit their neighbours: nothing else tells.
     """
     masked = chosen(batch, MASKED, seed, visit)
     kind = batch.uniform(seed, 1, visit)

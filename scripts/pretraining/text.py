@@ -84,7 +84,6 @@ class Text:
         counts[:SPECIAL] = 0
         return torch.from_numpy(counts / counts.sum()).float()
 
-
     def neighbours(self, vocabulary: int) -> Tensor:
         """How often each token follows each other one: float32, shape [vocabulary, vocabulary], first token first."""
         pairs = self.ids[:-1].astype(np.int64) * vocabulary + self.ids[1:]
