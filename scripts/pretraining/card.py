@@ -25,7 +25,7 @@ _TASKS = {
     "roberta": f"{_MASKS}, a new mask at every visit{_DOUBT}",
     "deberta": f"{_MASKS} with disentangled attention (relative positions){_DOUBT}",
     "electra": f"replaced-token detection (weight {DISCRIMINATOR_WEIGHT:g}); the generator, half as wide with shared "
-    f"embeddings, fills {GENERATED:.0%} of the tokens",
+    f"embeddings, fills {GENERATED:.0%} of the tokens{_DOUBT}",
     "bart": f"text infilling ({INFILLED:.0%} of the tokens in Poisson({SPAN:g}) spans, one mask each; {WRONG:.0%} "
     f"of them wrong words), the decoder writes the whole text{_DOUBT}",
 }

@@ -13,7 +13,7 @@ from pretraining.text import Batch
 from pretraining.vocabulary import SPECIAL
 
 MASKED, HIDDEN, REPLACED = 0.35, 0.4, 0.35  # chosen tokens of masked LM, and which of them, see masked_ids
-DOUBT_WEIGHT = 10.0  # of the second loss of masked LM and infilling
+DOUBT_WEIGHT = 10.0  # of the second loss
 SHARE_WEIGHT = 1.0
 GENERATED = 0.25  # of the tokens, by ELECTRA's generator
 DISCRIMINATOR_WEIGHT = 50.0  # of ELECTRA's second loss
@@ -39,19 +39,22 @@ class Objective(Protocol):
 
 def objective(family: str, model: Any, tokenizer: Any, neighbours: Tensor, seed: int) -> Objective:
     """The family's pretraining objective over its model."""
-    if family == "bart":
-        return Infilling(model, tokenizer, neighbours, seed)
-    if family == "electra":
-        return ReplacedTokens(model, tokenizer, seed)
-    return MaskedLM(model, tokenizer, neighbours, seed, static=family == "bert")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if family == "bart":
+            return Infilling(model, tokenizer, neighbours, seed)
+        if family == "electra":
+            return ReplacedTokens(model, tokenizer, seed)
+        return MaskedLM(model, tokenizer, neighbours, seed, static=family == "bert")
 
 
 class Doubt(nn.Module):
-    """The second loss of masked LM and infilling: which words that are shown are wrong, and how many.
+    """The second loss, in every family: which words that are shown are wrong, and how many.
 
     The papers do without. Millions of words do not teach a model this small to compare two texts when it only fills
-    gaps (measured: fine-tuning then finds next to nothing on pairs). Which ones is asked below the last layer, how many
-    at the position that a classifier reads, so that the last layer learns to gather what the one below has found.
+    gaps or finds wrong words (measured: fine-tuning then often finds next to nothing on pairs). Which ones is asked
+    below the last layer, how many at the position that a classifier reads, so that the last layer learns to gather what
+    the one below has found.
     """
 
     def __init__(self, width: int) -> None:
@@ -79,7 +82,7 @@ class MaskedLM:
 
     def __init__(self, model: Any, tokenizer: Any, neighbours: Tensor, seed: int, static: bool) -> None:
         self.backbone, self.doubt = model.base_model, Doubt(model.config.hidden_size)
-        self.trained = nn.ModuleList([model, self.doubt])
+        self.trained: nn.Module = nn.ModuleList([model, self.doubt])
         self.head = model.lm_head if hasattr(model, "lm_head") else model.cls
         self.mask, self.neighbours, self.seed, self.static = tokenizer.mask_token_id, neighbours, seed, static
 
@@ -107,18 +110,19 @@ class ReplacedTokens:
     def __init__(self, model: Any, tokenizer: Any, seed: int) -> None:
         self.model, self.backbone = model, model.electra
         self.generator: Any = build_generator(model, seed)
-        self.trained: nn.Module = nn.ModuleList([model, self.generator])
+        self.doubt = Doubt(model.config.hidden_size)
+        self.trained: nn.Module = nn.ModuleList([model, self.generator, self.doubt])
         self.mask, self.seed = tokenizer.mask_token_id, seed
 
     def loss(self, batch: Batch) -> Tensor:
-        made, found = self._both(batch)
-        return made[0].mean() + DISCRIMINATOR_WEIGHT * found[0].mean()
+        made, found, doubt = self._both(batch)
+        return made[0].mean() + DISCRIMINATOR_WEIGHT * found[0].mean() + DOUBT_WEIGHT * doubt
 
     def measure(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        made, found = self._both(batch)
+        made, found, _ = self._both(batch)
         return {"replaced or not, every token": found, "masked tokens (generator)": made}
 
-    def _both(self, batch: Batch) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    def _both(self, batch: Batch) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Tensor]:
         masked = chosen(batch, GENERATED, self.seed, batch.visit)
         hidden = hidden_states(self.generator.electra, batch.ids.masked_fill(masked, self.mask), batch.types)[-1]
         logits = self.generator.generator_lm_head(self.generator.generator_predictions(hidden[masked]))
@@ -127,9 +131,12 @@ class ReplacedTokens:
         shown[masked] = _sampled(logits.detach(), batch.uniform(self.seed, 1, batch.visit)[masked])
         seen = batch.ids >= SPECIAL
         replaced = (shown != batch.ids)[seen]
-        scores = self.model.discriminator_predictions(hidden_states(self.model.electra, shown, batch.types)[-1])[seen]
+        below, last = hidden_states(self.model.electra, shown, batch.types)[-2:]
+        scores = self.model.discriminator_predictions(last)[seen]
         found = binary_cross_entropy_with_logits(scores, replaced.to(scores.dtype), reduction="none")
-        return (cross_entropy(logits, targets, reduction="none"), targets), (found, replaced)
+        losses, _, share = self.doubt(below, last[:, 0], shown, shown != batch.ids, self.mask)
+        made = cross_entropy(logits, targets, reduction="none"), targets
+        return made, (found, replaced), losses.mean() + SHARE_WEIGHT * share
 
 
 class Infilling:
