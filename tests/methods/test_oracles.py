@@ -69,12 +69,12 @@ def batches_of(subject: Subject) -> list[Batch]:
 def our_losses(
     backbone: Backbone, plan: Plan, batches: list[Batch], with_head: bool = True, decay: float = 0.0
 ) -> list[float]:
-    """Through the training loop of this harness, as stage 2 calls it."""
+    """Through the training loop, as stage 2 calls it, but for the whole last layer, so that dropout draws as PEFT's."""
     trained = train_exactly(plan.model, [*plan.names, *(backbone.anatomy.head if with_head else ())])
     settings = StageSettings("stage2", STEPS, RATE, BATCH, WARMUP / STEPS, decay, 1.0, regression=False)
     outcome = train(
         settings,
-        lambda batch: head(plan.model, backbone.anatomy, pooled(plan.model, backbone.anatomy, batch)),
+        lambda batch: head(plan.model, backbone.anatomy, pooled(plan.model, backbone.anatomy, batch, whole=True)),
         Fixed(batches),
         trained,
         frozenset(name for name, value in trained.items() if value.ndim > 1),
