@@ -100,29 +100,37 @@ def batch_of(ids: list[list[int]], first: int = 0, visit: int = 0) -> Any:
     return Batch(torch.tensor(ids), None, np.arange(first, first + len(ids)), visit)
 
 
+#: Every word of 100 follows every other one as often.
+NEIGHBOURS = torch.ones(100, 100)
+
+
 def test_masks_follow_document_and_visit(script: Any) -> None:
     objectives = importlib.import_module("pretraining.objectives")
     text = [[0, *range(10, 40), 2]] * 400
-    masked, shown = objectives.masked_ids(batch_of(text), 4, 100, seed=1, visit=0)
-    alone, _ = objectives.masked_ids(batch_of(text[:1], first=7), 4, 100, seed=1, visit=0)
-    later, _ = objectives.masked_ids(batch_of(text), 4, 100, seed=1, visit=1)
+    masked, shown = objectives.masked_ids(batch_of(text), 4, NEIGHBOURS, seed=1, visit=0)
+    alone, _ = objectives.masked_ids(batch_of(text[:1], first=7), 4, NEIGHBOURS, seed=1, visit=0)
+    later, _ = objectives.masked_ids(batch_of(text), 4, NEIGHBOURS, seed=1, visit=1)
     assert torch.equal(alone[0], masked[7])
     assert not torch.equal(later, masked)
     assert not masked[:, [0, -1]].any()
     assert abs(masked[:, 1:-1].float().mean().item() - objectives.MASKED) < 0.01
-    assert abs((shown == 4).sum() / masked.sum() - 0.8).item() < 0.03
+    assert abs((shown == 4).sum() / masked.sum() - objectives.HIDDEN).item() < 0.03
+    wrong = (shown != batch_of(text).ids) & (shown != 4)
+    assert abs(wrong.sum() / masked.sum() - objectives.REPLACED).item() < 0.03
     assert torch.equal(shown[~masked], batch_of(text).ids[~masked])
 
 
 def test_infilling_puts_one_mask_for_a_span(script: Any) -> None:
     objectives = importlib.import_module("pretraining.objectives")
     batch = batch_of([[0, *range(10, 40), 2]] * 400)
-    covered, shown = objectives.infilled_ids(batch, 4, 1, seed=1, visit=0)
+    covered, shown, wrong = objectives.infilled_ids(batch, 4, 1, NEIGHBOURS, seed=1, visit=0)
     assert abs(covered[:, 1:-1].float().mean().item() - objectives.INFILLED) < 0.02
     empty = 0
-    for row, hidden, given in zip(batch.ids.tolist(), covered.tolist(), shown.tolist(), strict=True):
-        kept = [token for token in given if token not in (1, 4)]
-        assert kept == [token for token, gone in zip(row, hidden, strict=True) if not gone]
+    lists = (batch.ids.tolist(), covered.tolist(), shown.tolist(), wrong.tolist())
+    for row, hidden, given, replaced in zip(*lists, strict=True):
+        kept = [(token, other) for token, other in zip(given, replaced, strict=True) if token not in (1, 4)]
+        left = [token for token, gone in zip(row, hidden, strict=True) if not gone]
+        assert [token != own for (token, _), own in zip(kept, left, strict=True)] == [other for _, other in kept]
         spans = sum(gone and not before for gone, before in zip(hidden, [False, *hidden], strict=False))
         assert given.count(4) >= spans
         empty += given.count(4) - spans
