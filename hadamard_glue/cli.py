@@ -29,7 +29,6 @@ USAGE = """usage: hadamard-glue VERB [KEY=VALUE ...]
   export   record=RECORD.json to=FOLDER format=merged|peft: the model of a run made with checkpoint=true
   predict  model=FOLDER input=ROWS.tsv|- [first=COLUMN second=COLUMN header=true to=FILE device=cpu]: labels and
              probabilities of an exported model, as TSV; columns by name, or by position from 1
-  bench    part=all|trainer|rate|memory|scaling to=FOLDER rounds=N: measured speed of a run; part=table to=FOLDER
 
 Common keys: backbone task method seed source source.path results_dir hardware tracking stages stage1.lr stage2.lr
 """
@@ -193,15 +192,6 @@ def _predict(arguments: list[str]) -> int:
     return 0
 
 
-def _bench(arguments: list[str]) -> int:
-    _, overrides = _Parser("bench").parse(arguments)
-    from hadamard_glue.bench.command import bench
-
-    for path in bench(overrides, arguments, lambda line: print(line, flush=True)):
-        print(path)
-    return 0
-
-
 def _given(verb: str, arguments: list[str], needed: tuple[str, ...], others: tuple[str, ...]) -> dict[str, str]:
     """The KEY=VALUE arguments of a verb that composes no config."""
     from hadamard_glue.config import nearest
@@ -249,7 +239,6 @@ VERBS = {
     "params": _params,
     "export": _export,
     "predict": _predict,
-    "bench": _bench,
 }
 
 
