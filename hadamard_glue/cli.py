@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import traceback
@@ -14,6 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from hadamard_glue.arguments import VerbParser, given_values
 from hadamard_glue.errors import InputError, RunFailed
 
 USAGE = """usage: hadamard-glue VERB [KEY=VALUE ...]
@@ -29,6 +29,7 @@ USAGE = """usage: hadamard-glue VERB [KEY=VALUE ...]
   export   record=RECORD.json to=FOLDER format=merged|peft: the model of a run made with checkpoint=true
   predict  model=FOLDER input=ROWS.tsv|- [first=COLUMN second=COLUMN header=true to=FILE device=cpu]: labels and
              probabilities of an exported model, as TSV; columns by name, or by position from 1
+  bench    part=all|trainer|rate|memory|scaling to=FOLDER rounds=N: measured speed of a run; part=table to=FOLDER
 
 Common keys: backbone task method seed source source.path results_dir hardware tracking stages stage1.lr stage2.lr
 """
@@ -81,7 +82,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _grid(arguments: list[str]) -> int:
-    parser = _Parser("grid")
+    parser = VerbParser("grid")
     parser.add_argument("--plan", action="store_true")
     parser.add_argument("--force", action="store_true")
     parser.add_argument("--require-gpu", action="store_true")
@@ -116,7 +117,7 @@ def _grid(arguments: list[str]) -> int:
 
 
 def _tables(arguments: list[str]) -> int:
-    _, overrides = _Parser("tables").parse(arguments)
+    _, overrides = VerbParser("tables").parse(arguments)
     from hadamard_glue.compose import composed
 
     _show_tables(str(composed(overrides).results_dir))
@@ -133,7 +134,7 @@ def _show_tables(results_dir: str) -> None:
 
 
 def _fetch(arguments: list[str]) -> int:
-    _, overrides = _Parser("fetch").parse(arguments)
+    _, overrides = VerbParser("fetch").parse(arguments)
     from hadamard_glue.compose import expand, run_configs
 
     configs = run_configs(expand(overrides))
@@ -145,7 +146,7 @@ def _fetch(arguments: list[str]) -> int:
 
 
 def _params(arguments: list[str]) -> int:
-    _, overrides = _Parser("params").parse(arguments)
+    _, overrides = VerbParser("params").parse(arguments)
     from hadamard_glue.compose import choices, composed, split_group
 
     backbones, overrides = split_group(overrides, "backbone")
@@ -165,7 +166,7 @@ def _params(arguments: list[str]) -> int:
 
 
 def _export(arguments: list[str]) -> int:
-    given = _given("export", arguments, needed=("record", "to"), others=("format", "backbone.path"))
+    given = given_values("export", arguments, needed=("record", "to"), others=("format", "backbone.path"))
     from hadamard_glue.export.folders import export
 
     form = given.get("format", "merged")
@@ -175,7 +176,7 @@ def _export(arguments: list[str]) -> int:
 
 def _predict(arguments: list[str]) -> int:
     others = ("first", "second", "header", "to", "device", "batch_size", "backbone.path")
-    given = _given("predict", arguments, needed=("model", "input"), others=others)
+    given = given_values("predict", arguments, needed=("model", "input"), others=others)
     from hadamard_glue.export.predict import Columns, check_new, predict_rows, write
 
     size, header = given.get("batch_size", "32"), given.get("header")
@@ -192,43 +193,13 @@ def _predict(arguments: list[str]) -> int:
     return 0
 
 
-def _given(verb: str, arguments: list[str], needed: tuple[str, ...], others: tuple[str, ...]) -> dict[str, str]:
-    """The KEY=VALUE arguments of a verb that composes no config."""
-    from hadamard_glue.config import nearest
+def _bench(arguments: list[str]) -> int:
+    _, overrides = VerbParser("bench").parse(arguments)
+    from hadamard_glue.bench.command import bench
 
-    given: dict[str, str] = {}
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if key not in (*needed, *others):
-            raise InputError(f"{verb} has no key {key!r}{nearest(key, (*needed, *others))}")
-        if not equals or not value:
-            raise InputError(f"{verb}: {key} has no value; give {key}=VALUE")
-        given[key] = value
-    for key in needed:
-        if key not in given:
-            raise InputError(f"{verb} needs {' '.join(f'{name}=...' for name in needed)}; {key} is missing")
-    return given
-
-
-class _Parser(argparse.ArgumentParser):
-    """Flags of a verb beside its Hydra overrides; a wrong one is an :class:`InputError`."""
-
-    def __init__(self, verb: str) -> None:
-        super().__init__(prog=f"hadamard-glue {verb}", allow_abbrev=False)
-        self.add_argument("--config-dir", metavar="FOLDER", help="a folder with config groups of your own")
-        self.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
-
-    def parse(self, arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
-        options = self.parse_intermixed_args(arguments)
-        overrides = list(options.overrides)
-        if options.config_dir:
-            from hadamard_glue.compose import config_dir_override
-
-            overrides.append(config_dir_override(options.config_dir))
-        return options, overrides
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        raise InputError(f"{self.prog}: {message}")
+    for path in bench(overrides, arguments, lambda line: print(line, flush=True)):
+        print(path)
+    return 0
 
 
 VERBS = {
@@ -239,6 +210,7 @@ VERBS = {
     "params": _params,
     "export": _export,
     "predict": _predict,
+    "bench": _bench,
 }
 
 

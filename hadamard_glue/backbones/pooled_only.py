@@ -57,9 +57,14 @@ def _first_token(module: nn.Module) -> Callable[..., Tensor]:
     plain = module.forward
 
     def forward(*inputs: Tensor) -> Tensor:
-        return plain(*(tensor[:, :1] for tensor in inputs))
+        return plain(*(_first(tensor) for tensor in inputs))
 
     return forward
+
+
+def _first(hidden: Tensor) -> Tensor:
+    """[batch, 1, hidden]; a slice in place would be multiplied row by row when no gradient is asked for."""
+    return hidden[:, :1].contiguous()
 
 
 def _bert_attention(attention: Any) -> Callable[..., tuple[Tensor, None]]:
@@ -68,7 +73,7 @@ def _bert_attention(attention: Any) -> Callable[..., tuple[Tensor, None]]:
     plain = sys.modules[type(own).__module__].eager_attention_forward
 
     def forward(hidden: Tensor, attention_mask: Tensor | None = None, **kwargs: Any) -> tuple[Tensor, None]:
-        first = hidden[:, :1]
+        first = _first(hidden)
         query, key, value = (
             project(tokens).unflatten(-1, (-1, own.attention_head_size)).transpose(1, 2)
             for project, tokens in ((own.query, first), (own.key, hidden), (own.value, hidden))
