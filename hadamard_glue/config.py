@@ -101,10 +101,15 @@ class Stage1Config(Section):
 
 
 class Stage2Config(Section):
-    """Stage 2: what the method's plan names."""
+    """Stage 2: what the method's plan names.
+
+    ``prefix``: the frozen layers below the lowest that trains run in every step (``live``), or once for each row and
+    without their dropout (``eval_cached``).
+    """
 
     epochs: Positive
     lr: Rate
+    prefix: Literal["live", "eval_cached"] = "live"
 
 
 class HardwareConfig(Section):
@@ -157,6 +162,10 @@ class RunConfig(Section):
         if self.method.name != "classifier" and self.stages == "one" and not trains_head:
             raise ValueError("stages=one with method.train_head=false would leave the new head random and frozen; "
                              "use stages=two or method.train_head=true")  # fmt: skip
+        layers = getattr(self.method, "layers", "all")
+        if self.stage2.prefix == "eval_cached" and (layers == "all" or 0 in layers):
+            raise ValueError("stage2.prefix=eval_cached leaves out the frozen layers below the lowest that trains; "
+                             "give method.layers=FIRST-LAST without layer 0, or stage2.prefix=live")  # fmt: skip
         return self
 
     @property
@@ -182,6 +191,8 @@ class RunConfig(Section):
         for stage in ("stage1", "stage2"):
             if stage not in names:
                 settings[stage] = None
+        if settings["stage2"] is not None and settings["stage2"]["prefix"] == "live":
+            del settings["stage2"]["prefix"]  # said only where it is not so: no older record's digest may change
         return settings
 
 

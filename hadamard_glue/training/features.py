@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -64,41 +64,61 @@ def backbone_features(
 
     Args:
         backbone: the frozen model, already on the device.
-        content: digest of weights, rows and encoding. Device, precision and batch size decide the last bits, so they
-            are in the key too: a run gives the same result whichever run filled the cache.
+        content: digest of weights, rows and encoding. With what :func:`cached_matrix` adds, a run gives the same result
+            whichever run filled the cache.
         folder: the cache's folder for features.
 
     Raises:
         InputError: the cache cannot be written.
         TrainingError: a feature that is not finite; nothing is kept.
     """
+    backbone_width: int = backbone.model.config.hidden_size
+
+    def fill(matrix: NDArray[np.float32]) -> None:
+        backbone.model.eval()
+        forward = functools.partial(pooled, backbone.model, backbone.anatomy)
+        predict(forward, rows, batch_size, device, matrix)
+
+    name = f"{_FORMAT} {content} {rows.encoded.split}"
+    return cached_matrix(name, folder, (len(rows), backbone_width), batch_size, device, fill)
+
+
+def cached_matrix(
+    name: str,
+    folder: Path,
+    shape: tuple[int, int],
+    batch_size: int,
+    device: Device,
+    fill: Callable[[NDArray[np.float32]], None],
+) -> NDArray[np.float32]:
+    """A matrix float32 of what a frozen model gives, memory-mapped from the cache, made when absent.
+
+    Args:
+        name: says what is in it; device, precision and batch size decide the last bits, so they join the key.
+        fill: computes it into the array it is given.
+
+    Raises:
+        InputError: the cache cannot be written.
+    """
     arithmetic = f"{device.torch_device.type} {device.precision} {batch_size}"
-    key = hashlib.sha256(f"{_FORMAT} {content} {rows.encoded.split} {arithmetic}".encode()).hexdigest()[:32]
-    path = folder / f"{key}.npy"
-    features = read_matrix(path, len(rows))
-    if features is None:
+    path = folder / f"{hashlib.sha256(f'{name} {arithmetic}'.encode()).hexdigest()[:32]}.npy"
+    matrix = read_matrix(path, shape[0])
+    if matrix is None:
         try:
             with making(path):
-                features = read_matrix(path, len(rows))  # another process may have made it while this one waited
-                if features is None:
-                    features = _make(backbone, rows, path, batch_size, device)
+                matrix = read_matrix(path, shape[0])  # another process may have made it while this one waited
+                if matrix is None:
+                    with new_matrix(path) as file:
+                        fill(file.empty(shape))
+                    matrix = read_matrix(path, shape[0])
         except OSError as error:
             raise InputError(
                 f"{path.parent}: the cache of features cannot be written ({error}); "
                 "set HADAMARD_GLUE_CACHE to a folder that can"
             ) from error
-    return features
-
-
-def _make(backbone: Backbone, rows: TextRows, path: Path, batch_size: int, device: Device) -> NDArray[np.float32]:
-    backbone.model.eval()
-    with new_matrix(path) as file:
-        forward = functools.partial(pooled, backbone.model, backbone.anatomy)
-        predict(forward, rows, batch_size, device, file.empty)
-    features = read_matrix(path, len(rows))
-    if features is None:
-        raise OSError("what was written is not what is read back")
-    return features
+        if matrix is None:
+            raise InputError(f"{path}: what was written to the cache is not what is read back")
+    return matrix
 
 
 def _indices(encoded: Encoded, batch_size: int, rng: np.random.Generator | None) -> Iterator[NDArray[np.int64]]:

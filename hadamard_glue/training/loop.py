@@ -129,28 +129,28 @@ def predict(
     rows: Rows,
     batch_size: int,
     device: Device,
-    empty: Callable[[tuple[int, int]], NDArray[np.float32]] | None = None,
+    filled: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Logits of every row, [rows, labels] float32, in the order of the rows; the caller has set eval mode.
 
     Args:
-        empty: makes the array that is filled, such as one that lies in a file.
+        filled: takes them, such as an array that lies in a file; made when absent.
 
     Raises:
         TrainingError: a logit that is not finite, which argmax would take for a class.
     """
-    filled: list[NDArray[np.float32]] = []
+    found = filled
     waiting: list[tuple[NDArray[np.int64], Tensor]] = []
 
     def drain() -> None:
+        nonlocal found
         for indices, values in waiting:
             logits = values.cpu().numpy()
             if not np.isfinite(logits).all():
                 raise TrainingError("the model gives values that are not finite")
-            if not filled:
-                shape = (len(rows), logits.shape[1])
-                filled.append(np.empty(shape, dtype=np.float32) if empty is None else empty(shape))
-            filled[0][indices] = logits
+            if found is None:
+                found = np.empty((len(rows), logits.shape[1]), dtype=np.float32)
+            found[indices] = logits
         waiting.clear()
 
     with torch.inference_mode(), device.autocast():
@@ -159,7 +159,8 @@ def predict(
             if len(waiting) == _WAITING:
                 drain()
         drain()
-    return filled[0]
+    assert found is not None, "no rows"
+    return found
 
 
 def loss_of(logits: Tensor, labels: Tensor, regression: bool) -> Tensor:

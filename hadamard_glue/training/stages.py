@@ -18,6 +18,7 @@ from torch import Tensor
 
 from hadamard_glue.backbones.head import head, initialise_head, pooled
 from hadamard_glue.backbones.loading import Backbone
+from hadamard_glue.backbones.prefix import prefix_layers, starting_behind
 from hadamard_glue.config import RunConfig, Stage1Config, Stage2Config
 from hadamard_glue.glue.tasks import Task
 from hadamard_glue.methods.plan import DECAYED, Group, Plan, count, train_exactly
@@ -27,6 +28,7 @@ from hadamard_glue.training.device import Device, derived_seed, randomness
 from hadamard_glue.training.features import FeatureRows, TextRows, backbone_features
 from hadamard_glue.training.lending import Loan, SharedBackbone
 from hadamard_glue.training.loop import Batch, Rows, StageSettings, predict, train
+from hadamard_glue.training.prefix import prefix_rows
 from hadamard_glue.training.selection import Selection
 
 Log = Callable[[dict[str, Any]], None]
@@ -145,10 +147,28 @@ class _Run:
         trained = train_exactly(self.model, [*plan.names, *(self.anatomy.head if with_head else ())])
         self.loan.keep(trained.values())
         decayed = _decayed(trained, {name: group for group, names in plan.groups.items() for name in names})
-        train_rows, dev = self.material.train, self.material.dev
-        self._run_stage(
-            _Stage("stage2", settings.epochs, settings.lr, self._logits, train_rows, dev, trained, decayed, plan)
-        )
+        rows, dev, forward = self._behind_prefix(plan) if settings.prefix == "eval_cached" else self._live()
+        self._run_stage(_Stage("stage2", settings.epochs, settings.lr, forward, rows, dev, trained, decayed, plan))
+
+    def _live(self) -> tuple[Rows, Mapping[str, Rows], Callable[[Batch], Tensor]]:
+        return self.material.train, self.material.dev, self._logits
+
+    def _behind_prefix(self, plan: Plan) -> tuple[Rows, Mapping[str, Rows], Callable[[Batch], Tensor]]:
+        """Rows with their states behind the frozen layers, and the forward that goes on from there."""
+        start, material = time.perf_counter(), self.material
+        layers = prefix_layers(self.model, self.anatomy, plan.names)
+
+        def behind(rows: TextRows) -> Rows:
+            folder, size = material.feature_folder, self.config.batch_size
+            return prefix_rows(self.loan.backbone, rows, layers, material.content, folder, size, self.device)
+
+        def forward(batch: Batch) -> Tensor:
+            with starting_behind(self.model, self.anatomy, layers, batch["states"]):
+                return self._logits(batch)
+
+        rows, dev = behind(material.train), {split: behind(dev_rows) for split, dev_rows in material.dev.items()}
+        self.result.seconds["prefix"] = time.perf_counter() - start
+        return rows, dev, forward
 
     def _run_stage(self, stage: _Stage) -> None:
         """Train, go back to the epoch that the selection rule chose, and score every dev split."""
