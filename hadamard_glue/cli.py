@@ -128,7 +128,7 @@ def _show_tables(results_dir: str) -> None:
     from hadamard_glue.reporting.tables import write_tables
 
     for path in write_tables(Path(results_dir)):
-        if path.name == "main.txt":
+        if path.suffix == ".txt":
             print(path.read_text(encoding="utf-8"))
         print(path)
 

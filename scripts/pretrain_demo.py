@@ -155,10 +155,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("families", nargs="*", metavar="FAMILY", help=f"of {', '.join(FAMILIES)}; none: all")
     parser.add_argument("--to", type=Path, default=TARGET, help="the folder that gets a folder of each family")
     for name, default, meaning in (
-        ("steps", 20_000, "updates"),
-        ("batch", 128, "documents of an update"),
-        ("documents", 300_000, "training documents, visited as often as the steps ask for"),
-        ("width", 96, "columns; ELECTRA's embeddings are as wide"),
+        ("steps", 15_000, "updates"),
+        ("batch", 64, "documents of an update"),
+        ("documents", 200_000, "training documents, visited as often as the steps ask for"),
+        ("width", 64, "columns; ELECTRA's embeddings are as wide"),
         ("layers", 3, "layers; of BART's, one is the decoder's"),
         ("threads", 1, "CPU threads"),
         ("seed", 1, "of text, weights and masks"),

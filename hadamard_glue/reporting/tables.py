@@ -32,6 +32,7 @@ from hadamard_glue.reporting.markdown import markdown
 from hadamard_glue.reporting.notes import Note, main_caption, method_title, notes_on, usual_n
 from hadamard_glue.reporting.parameters import parameters_csv, parameters_frame, parameters_sheet, rows_of
 from hadamard_glue.reporting.sheet import Block, Column, Row, Sheet, Shown, percent, span, tenths, with_ranks
+from hadamard_glue.reporting.shortcuts import shortcut_files
 from hadamard_glue.reporting.terminal import terminal
 
 _METRIC_TITLES = {"matthews": "Matthews", "accuracy": "Acc.", "f1": "F1", "pearson": "Pearson", "spearman": "Spearman"}
@@ -103,6 +104,8 @@ def main_sheet(table: MainTable) -> Sheet:
 def write_tables(results_dir: Path) -> list[Path]:
     """Make ``tables/main.{txt,csv,md,tex}``, ``cells.csv`` and ``parameters.{csv,md,tex}`` of a results folder.
 
+    Where there are runs on the demo world, ``shortcuts.{txt,csv,md,tex}`` too.
+
     Every file is complete or the one before: written to a temporary name, then renamed. When the records are refused no
     file is touched.
 
@@ -125,6 +128,7 @@ def write_tables(results_dir: Path) -> list[Path]:
         "main.tex": latex(sheet),
         "cells.csv": cells(records).to_csv(index=False, lineterminator="\n"),
         **_parameter_files(rows_of(shown), sources_title(shown) if has_demo(shown) else ""),
+        **(shortcut_files() if has_demo(shown) else {}),
     }
     return _write(Path(results_dir) / "tables", files)
 

@@ -19,7 +19,7 @@ from pretraining.objectives import (
 )
 
 _MASKS = f"masked language modelling ({MASKED:.0%} of the tokens: {HIDDEN:.0%} a mask, {REPLACED:.0%} a wrong word)"
-_DOUBT = f"; not in the paper: which words are wrong, and how many (weight {DOUBT_WEIGHT:g})"
+_DOUBT = f"; not in the paper: which words are wrong (weight {DOUBT_WEIGHT:g})"
 _TASKS = {
     "bert": f"{_MASKS}, one mask for each document, no next-sentence loss{_DOUBT}",
     "roberta": f"{_MASKS}, a new mask at every visit{_DOUBT}",
@@ -98,8 +98,8 @@ def _decoder(facts: Facts) -> str:
 
 
 def _baseline(facts: Facts) -> str:
-    frequencies = "the words' frequencies in the training text (unigram)"
-    return f"{frequencies}; of replaced or not, the rate of replaced ones" if facts.family == "electra" else frequencies
+    answers = "replaced" if facts.family == "electra" else "wrong"
+    return f"the words' frequencies in the training text (unigram); of {answers} or not, the rate of {answers} ones"
 
 
 def _line(found: HeldOut) -> str:

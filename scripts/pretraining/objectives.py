@@ -14,7 +14,6 @@ from pretraining.vocabulary import SPECIAL
 
 MASKED, HIDDEN, REPLACED = 0.35, 0.4, 0.35  # chosen tokens of masked LM, and which of them, see masked_ids
 DOUBT_WEIGHT = 10.0  # of the second loss
-SHARE_WEIGHT = 1.0
 GENERATED = 0.25  # of the tokens, by ELECTRA's generator
 DISCRIMINATOR_WEIGHT = 50.0  # of ELECTRA's second loss, as in its paper
 INFILLED = 0.30  # of BART's tokens, as in its paper
@@ -49,32 +48,27 @@ def objective(family: str, model: Any, tokenizer: Any, neighbours: Tensor, seed:
 
 
 class Doubt(nn.Module):
-    """The second loss, in every family: which words that are shown are wrong, and how many.
+    """The second loss, in every family: which words that are shown are wrong.
 
     The papers do without. Millions of words do not teach a model this small to compare two texts when it only fills
-    gaps or finds wrong words (measured: fine-tuning then often finds next to nothing on pairs). Which ones is asked
-    below the last layer, how many at the position that a classifier reads, so that the last layer learns to gather what
-    the one below has found.
+    gaps or finds wrong words (measured: fine-tuning then often finds next to nothing on pairs). It is asked below the
+    last layer, so that there is a layer left to gather, in fine-tuning, what the one below has found.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.score, self.share = nn.Linear(width, 1), nn.Linear(width, 1)
+        self.score = nn.Linear(width, 1)
 
-    def forward(
-        self, hidden: Tensor, pooled: Tensor, shown: Tensor, wrong: Tensor, mask: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Losses and targets of the words in ``shown``, and the loss of their share in each document (a scalar).
+    def forward(self, hidden: Tensor, shown: Tensor, wrong: Tensor, mask: int) -> tuple[Tensor, Tensor]:
+        """Losses and targets, shape [words], of the words in ``shown`` that are no mask.
 
         Args:
             hidden: [documents, length, width], of the layer below the last; ``shown`` and ``wrong`` without width.
-            pooled: [documents, width], of the last layer.
         """
         words = (shown >= SPECIAL) & (shown != mask)
         scores = self.score(hidden[words]).squeeze(1)
         losses = binary_cross_entropy_with_logits(scores, wrong[words].to(scores.dtype), reduction="none")
-        shares = (wrong & words).sum(1) / words.sum(1).clamp(min=1)
-        return losses, wrong[words], binary_cross_entropy_with_logits(self.share(pooled).squeeze(1), shares)
+        return losses, wrong[words]
 
 
 class MaskedLM:
@@ -87,21 +81,20 @@ class MaskedLM:
         self.mask, self.neighbours, self.seed, self.static = tokenizer.mask_token_id, neighbours, seed, static
 
     def loss(self, batch: Batch) -> Tensor:
-        filled, _, doubt = self._both(batch)
-        return filled[0].mean() + DOUBT_WEIGHT * doubt
+        filled, doubted = self._both(batch)
+        return filled[0].mean() + DOUBT_WEIGHT * doubted[0].mean()
 
     def measure(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        filled, doubted, _ = self._both(batch)
+        filled, doubted = self._both(batch)
         return {"masked tokens": filled, "wrong word or not": doubted}
 
-    def _both(self, batch: Batch) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Tensor]:
+    def _both(self, batch: Batch) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         visit = 0 if self.static else batch.visit
         masked, shown = masked_ids(batch, self.mask, self.neighbours, self.seed, visit)
         below, last = hidden_states(self.backbone, shown, batch.types)[-2:]
         targets = batch.ids[masked]
-        losses, wrong, share = self.doubt(below, last[:, 0], shown, shown != batch.ids, self.mask)
         filled = cross_entropy(self.head(last[masked]), targets, reduction="none"), targets
-        return filled, (losses, wrong), losses.mean() + SHARE_WEIGHT * share
+        return filled, self.doubt(below, shown, shown != batch.ids, self.mask)
 
 
 class ReplacedTokens:
@@ -115,8 +108,8 @@ class ReplacedTokens:
         self.mask, self.seed = tokenizer.mask_token_id, seed
 
     def loss(self, batch: Batch) -> Tensor:
-        made, found, doubt = self._both(batch)
-        return made[0].mean() + DISCRIMINATOR_WEIGHT * found[0].mean() + DOUBT_WEIGHT * doubt
+        made, found, doubted = self._both(batch)
+        return made[0].mean() + DISCRIMINATOR_WEIGHT * found[0].mean() + DOUBT_WEIGHT * doubted.mean()
 
     def measure(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
         made, found, _ = self._both(batch)
@@ -134,9 +127,9 @@ class ReplacedTokens:
         below, last = hidden_states(self.model.electra, shown, batch.types)[-2:]
         scores = self.model.discriminator_predictions(last)[seen]
         found = binary_cross_entropy_with_logits(scores, replaced.to(scores.dtype), reduction="none")
-        losses, _, share = self.doubt(below, last[:, 0], shown, shown != batch.ids, self.mask)
+        doubted, _ = self.doubt(below, shown, shown != batch.ids, self.mask)
         made = cross_entropy(logits, targets, reduction="none"), targets
-        return made, (found, replaced), losses.mean() + SHARE_WEIGHT * share
+        return made, (found, replaced), doubted
 
 
 class Infilling:
@@ -149,11 +142,11 @@ class Infilling:
         self.seed = seed
 
     def loss(self, batch: Batch) -> Tensor:
-        losses, _, _, doubt = self._written(batch)
-        return losses.mean() + DOUBT_WEIGHT * doubt
+        losses, _, doubted = self._written(batch)
+        return losses.mean() + DOUBT_WEIGHT * doubted[0].mean()
 
     def measure(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor]]:
-        losses, covered, doubted, _ = self._written(batch)
+        losses, covered, doubted = self._written(batch)
         seen = batch.ids >= SPECIAL
         return {
             "tokens of masked spans": (losses[covered], batch.ids[covered]),
@@ -161,7 +154,7 @@ class Infilling:
             "wrong word or not": doubted,
         }
 
-    def _written(self, batch: Batch) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor], Tensor]:
+    def _written(self, batch: Batch) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
         covered, shown, wrong = infilled_ids(batch, self.mask, self.pad, self.neighbours, self.seed, batch.visit)
         given = torch.roll(batch.ids, 1, dims=1)
         given[:, 0] = self.start
@@ -170,9 +163,7 @@ class Infilling:
         )
         logits = self.model.lm_head(output.last_hidden_state) + self.model.final_logits_bias
         losses = cross_entropy(logits.transpose(1, 2), batch.ids, reduction="none")
-        below, last = output.encoder_last_hidden_state, output.last_hidden_state[:, -1]
-        doubts, answers, share = self.doubt(below, last, shown, wrong, self.mask)
-        return losses, covered, (doubts, answers), doubts.mean() + SHARE_WEIGHT * share
+        return losses, covered, self.doubt(output.encoder_last_hidden_state, shown, wrong, self.mask)
 
 
 def hidden_states(model: Any, ids: Tensor, types: Tensor | None) -> tuple[Tensor, ...]:

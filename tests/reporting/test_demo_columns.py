@@ -16,6 +16,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from hadamard_glue.glue.tasks import TASKS
+from hadamard_glue.reporting import shortcuts
 from hadamard_glue.reporting.aggregate import cells
 from hadamard_glue.reporting.tables import main_csv, main_sheet, main_table, write_tables
 
@@ -84,6 +85,20 @@ def test_every_file_says_demo_synthetic(tables: Path) -> None:
         assert "demo, synthetic" in path.read_text(encoding="utf-8").splitlines()[
             1 if path.suffix == ".csv" else 0
         ] or (path.suffix == ".tex" and "(demo, synthetic)" in path.read_text(encoding="utf-8")), path
+
+
+def test_what_words_alone_reach_stands_beside(tables: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pd.read_csv(tables / "shortcuts.csv").set_index("answer")
+    assert list(frame.columns) == ["source", *TASKS]
+    assert frame.loc["best constant answer", "mrpc"] > 75  # F1 of "yes" to everything
+    assert frame.loc["best constant answer", ["cola", "stsb"]].tolist() == [0, 0]
+    assert frame.loc["bag of words", "rte"] > frame.loc["best constant answer", "rte"]
+
+    def again(*arguments: object) -> None:
+        raise AssertionError("measured, although kept")
+
+    monkeypatch.setattr(shortcuts, "shortcut_score", again)
+    assert_frame_equal(shortcuts.shortcuts_frame().set_index("answer"), frame)
 
 
 def test_the_columns_of_a_block() -> None:
