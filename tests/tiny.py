@@ -167,7 +167,7 @@ def plain_config(backbone: Path | str, source: Path | str | dict[str, Any], **ov
         "seed": 1,
         "stages": "one",
         "stage1": {"epochs": 1, "lr": 1e-2, "features": "cached"},
-        "stage2": {"epochs": 1, "lr": 1e-2},
+        "stage2": {"epochs": 1, "lr": 1e-2, "prefix": "live"},
         "batch_size": 16,
         "max_length": 32,
         "warmup": 0.0,

@@ -94,7 +94,6 @@ def test_a_method_without_a_recipe_keeps_its_own_rate() -> None:
 
 def test_nothing_of_it_reaches_other_sources() -> None:
     assert run_config(["task=rte", "method=full"]).stage2 == run_config(["method=full"]).stage2
-    assert run_config(["task=sst2", "method=full"]).stage2 == run_config(["method=full"]).stage2
     assert run_config(["method=full"]).stage2.lr == 5e-5
     assert run_config([]).max_length == 128
 
