@@ -22,9 +22,9 @@ from hadamard_glue.bench.settings import BenchSettings, parse, table_only
 from hadamard_glue.bench.stamp import stamp
 from hadamard_glue.bench.table import write_table
 from hadamard_glue.bench.versus import spread, versus
-from hadamard_glue.errors import InputError
 from hadamard_glue.glue.sources import TaskData, load_rows
 from hadamard_glue.glue.tasks import TASKS
+from hadamard_glue.runs.record import make_writable
 from hadamard_glue.training.device import pick
 
 #: Of every JSON file; raised when what they hold changes.
@@ -55,7 +55,7 @@ def bench(overrides: Sequence[str], arguments: Sequence[str], say: Say) -> list[
 
 
 def _measured(settings: BenchSettings, arguments: Sequence[str], say: Say) -> list[Path]:
-    _prepare(settings.to)
+    make_writable(settings.to, f"to={settings.to}")
     config = settings.config
     task, source, limit = TASKS[config.task.name], config.source, config.limit
     data = load_rows(task, source.kind, source.path, limit.train, limit.dev, source.revision)
@@ -126,15 +126,6 @@ def _rate(settings: BenchSettings, threads: int, say: Say) -> dict[str, Any]:
         for name, first in rounds[0]["phases"].items()
     }
     return {"formula": FORMULA, "phases": phases, "check": checked, "rounds": rounds}
-
-
-def _prepare(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, suffix=".tmp"):
-            pass
-    except OSError as error:
-        raise InputError(f"to={folder} cannot be written: {error.strerror or error}") from error
 
 
 def _write(path: Path, measured: dict[str, Any]) -> Path:

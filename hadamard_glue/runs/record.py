@@ -55,13 +55,22 @@ def prepare(results_dir: str | Path) -> Path:
         InputError: a folder that cannot be made or written.
     """
     folder = Path(results_dir) / "records"
+    make_writable(folder, f"results_dir={results_dir}")
+    return folder
+
+
+def make_writable(folder: Path, said: str) -> None:
+    """Make a folder and write into it; ``said`` is the setting that names it.
+
+    Raises:
+        InputError: a folder that cannot be made or written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, suffix=".tmp"):
             pass
     except OSError as error:
-        raise InputError(f"results_dir={results_dir} cannot be written: {error.strerror or error}") from error
-    return folder
+        raise InputError(f"{said} cannot be written: {error.strerror or error}") from error
 
 
 def write_done(
