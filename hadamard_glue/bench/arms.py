@@ -16,9 +16,9 @@ def ours(config: RunConfig, seeds: list[int]) -> dict[str, Any]:
 
     Returns:
         ``seconds`` from before anything is read until the last record is written; in ``runs``, by seed: ``ended`` (the
-        seconds until its record was written), seconds by phase (``rest`` is all that no other holds: evaluation, the
-        record), dev metrics by split, tokens; ``peak_memory``; ``cores``: CPU seconds of this process a second, fewer
-        than its threads where other processes took their share.
+        seconds until its record was written), seconds by phase (``rest`` is all that no other holds: the model lent and
+        given back, injection, the record), dev metrics by split, tokens; ``peak_memory``; ``cores``: CPU seconds of
+        this process a second, fewer than its threads where other processes took their share.
     """
     start, busy = time.perf_counter(), time.process_time()
     trunk = Trunk(config)

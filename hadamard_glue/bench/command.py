@@ -28,7 +28,7 @@ from hadamard_glue.runs.record import make_writable
 from hadamard_glue.training.device import pick
 
 #: Of every JSON file; raised when what they hold changes.
-FORMAT = 1
+FORMAT = 2
 Say = Callable[[str], None]
 
 

@@ -12,13 +12,14 @@ from hadamard_glue.reporting.markdown import escape
 
 NAME = "bench.md"
 _MIB = 1 << 20
-_FORMAT = 1
+_FORMAT = 2
 #: Columns of the table of phases, and the arms' phases that go into each.
 _PHASES = {
     "load, encode": ("load", "encode"),
     "stage 1": ("features", "stage1"),
     "stage 2": ("stage2",),
-    "evaluation, record": ("predict", "rest"),
+    "evaluation": ("dev_features", "evaluation", "predict"),
+    "all else": ("rest",),
 }
 _UNITS = {"rows": "a training row", "tokens": "a token of mean length", "layers": "a layer", "runs": "a run"}
 
@@ -85,7 +86,9 @@ def _trainer(one: dict[str, Any]) -> list[str]:
         cores = min(measured[arm]["cores"] for measured in found["rounds"])
         rows.append([arm, _spread(found["seconds"][arm]), shown, above, f"{peak / _MIB:,.0f}", f"{cores:.2f}"])
     header = ["arm", "seconds a run", f"dev {scores['metric']}", "above majority", "peak MiB", "cores busy"]
-    ratios = [[name, _spread(ratio)] for name, ratio in found["ratios"].items()]
+    ratios = [
+        [name, _spread(ratio), _spread(found["training_ratios"][name])] for name, ratio in found["ratios"].items()
+    ]
     counts = (
         f"Every run lies at least {100 * scores['margin']:.0f} points above the majority class ({100 * guess:.1f})."
         if found["counts"]
@@ -96,7 +99,7 @@ def _trainer(one: dict[str, Any]) -> list[str]:
     notes = "; ".join(found["notes"])
     parts = [
         _table(header, rows),
-        _table(["ratio", "times"], ratios) if ratios else [],
+        _table(["ratio", "times", "training alone"], ratios) if ratios else [],
         _table(["seconds a run", *_PHASES], phases),
         [counts],
         [escape(f"{notes}.")],

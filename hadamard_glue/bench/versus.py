@@ -22,9 +22,11 @@ _RATIOS = {
     "tuned / ours": ("tuned", "ours"),
     "tuned / ours, several seeds": ("tuned_seeds", "ours_seeds"),
 }
+#: The phases of either arm that train: without loading, encoding, evaluation and the record.
+_TRAINING = ("features", "stage1", "stage2")
 NOTES = (
     "each arm in a process of its own with the same CPU threads; imports come before the clock in every arm",
-    "this project starts from an empty cache and ends with a written record",
+    "this project starts from an empty cache, evaluates after either stage, and ends with a written record",
     "the Trainer reads, tokenizes (Dataset.map) and loads anew for every seed; it neither logs, saves nor reports, and "
     "evaluates once, after stage 2; digests of the weights are outside its clock",
     "stage 1 of the Trainer runs the frozen backbone with dropout, this project's features are made without",
@@ -35,8 +37,9 @@ def versus(settings: BenchSettings, data: TaskData, threads: int, say: Callable[
     """Measure every arm ``settings.rounds`` times, each round starting with another arm.
 
     Returns:
-        ``rounds`` with every arm's answer, ``seconds`` by arm (per run), ``ratios``, ``scores`` beside the majority
-        class, and ``counts``: whether every run of every arm lies :data:`MARGIN` above it.
+        ``rounds`` with every arm's answer, ``seconds`` by arm (per run), ``ratios``, ``training_ratios`` (of the two
+        stages alone), ``scores`` beside the majority class, and ``counts``: whether every run of every arm lies
+        :data:`MARGIN` above it.
     """
     rounds: list[dict[str, Any]] = []
     for number in range(settings.rounds):
@@ -47,16 +50,15 @@ def versus(settings: BenchSettings, data: TaskData, threads: int, say: Callable[
             say(f"trainer, round {number + 1}: {arm} {measured[arm]['seconds']:.2f} s")
         rounds.append(measured)
     per_run = {arm: [_per_run(measured[arm]) for measured in rounds] for arm in settings.arms}
+    training = {arm: [_training(measured[arm]) for measured in rounds] for arm in settings.arms}
     pairs = {name: pair for name, pair in _RATIOS.items() if set(pair) <= set(per_run)}
     scores = _scores(settings, data, rounds)
     return {
         "notes": list(NOTES),
         "arms": list(settings.arms),
         "seconds": {arm: spread(found) for arm, found in per_run.items()},
-        "ratios": {
-            name: spread([above / below for above, below in zip(per_run[first], per_run[second], strict=True)])
-            for name, (first, second) in pairs.items()
-        },
+        "ratios": _ratios(pairs, per_run),
+        "training_ratios": _ratios(pairs, training),
         "scores": scores,
         "counts": all(arm["beats"] for arm in scores["arms"].values()),
         "rounds": rounds,
@@ -87,6 +89,18 @@ def _arm(arm: str, settings: BenchSettings, threads: int) -> dict[str, Any]:
 
 def _per_run(answer: Mapping[str, Any]) -> float:
     return float(answer["seconds"] / len(answer["runs"]))
+
+
+def _training(answer: Mapping[str, Any]) -> float:
+    """Seconds a run of the phases that train."""
+    return sum(run["phases"].get(name, 0.0) for run in answer["runs"] for name in _TRAINING) / len(answer["runs"])
+
+
+def _ratios(pairs: Mapping[str, tuple[str, str]], seconds: Mapping[str, list[float]]) -> dict[str, Any]:
+    return {
+        name: spread([above / below for above, below in zip(seconds[first], seconds[second], strict=True)])
+        for name, (first, second) in pairs.items()
+    }
 
 
 def _scores(settings: BenchSettings, data: TaskData, rounds: list[dict[str, Any]]) -> dict[str, Any]:

@@ -25,9 +25,11 @@ from hadamard_glue.methods.plan import DECAYED, Group, Plan, count, train_exactl
 from hadamard_glue.methods.registry import apply
 from hadamard_glue.training.checkpoint import collect, storages
 from hadamard_glue.training.device import Device, derived_seed, randomness
+from hadamard_glue.training.dropout import dropout_of
 from hadamard_glue.training.features import FeatureRows, TextRows, backbone_features
 from hadamard_glue.training.lending import Loan, SharedBackbone
 from hadamard_glue.training.loop import Batch, Rows, StageSettings, predict, train
+from hadamard_glue.training.packed import frozen_packed
 from hadamard_glue.training.prefix import prefix_rows
 from hadamard_glue.training.selection import Selection
 
@@ -129,17 +131,10 @@ class _Run:
     def _stage1(self, settings: Stage1Config) -> None:
         trained = train_exactly(self.model, self.anatomy.head)
         decayed = _decayed(trained, {})
-        rows: Rows = self.material.train
-        dev: Mapping[str, Rows] = self.material.dev
-        forward = self._logits
-        if settings.features == "cached":
-            start = time.perf_counter()
-            rows = self._features(self.material.train)
-            dev = {split: self._features(dev_rows) for split, dev_rows in self.material.dev.items()}
-            forward = self._head_logits
-            self.result.seconds["features"] = time.perf_counter() - start
         plan = Plan(self.model, {})
-        self._run_stage(_Stage("stage1", settings.epochs, settings.lr, forward, rows, dev, trained, decayed, plan))
+        with frozen_packed(self.model, self.device):
+            rows, dev, forward = self._from_features() if settings.features == "cached" else self._live()
+            self._run_stage(_Stage("stage1", settings.epochs, settings.lr, forward, rows, dev, trained, decayed, plan))
         self.result.metrics["stage1"] = self.result.metrics["final"]
 
     def _stage2(self, settings: Stage2Config, plan: Plan) -> None:
@@ -147,8 +142,18 @@ class _Run:
         trained = train_exactly(self.model, [*plan.names, *(self.anatomy.head if with_head else ())])
         self.loan.keep(trained.values())
         decayed = _decayed(trained, {name: group for group, names in plan.groups.items() for name in names})
-        rows, dev, forward = self._behind_prefix(plan) if settings.prefix == "eval_cached" else self._live()
-        self._run_stage(_Stage("stage2", settings.epochs, settings.lr, forward, rows, dev, trained, decayed, plan))
+        with frozen_packed(self.model, self.device):
+            rows, dev, forward = self._behind_prefix(plan) if settings.prefix == "eval_cached" else self._live()
+            self._run_stage(_Stage("stage2", settings.epochs, settings.lr, forward, rows, dev, trained, decayed, plan))
+
+    def _from_features(self) -> tuple[Rows, Mapping[str, Rows], Callable[[Batch], Tensor]]:
+        start = time.perf_counter()
+        rows = self._features(self.material.train)
+        self.result.seconds["features"] = time.perf_counter() - start
+        start = time.perf_counter()
+        dev = {split: self._features(dev_rows) for split, dev_rows in self.material.dev.items()}
+        self.result.seconds["dev_features"] = time.perf_counter() - start
+        return rows, dev, self._head_logits
 
     def _live(self) -> tuple[Rows, Mapping[str, Rows], Callable[[Batch], Tensor]]:
         return self.material.train, self.material.dev, self._logits
@@ -183,7 +188,8 @@ class _Run:
             return logits
 
         start = time.perf_counter()
-        with randomness(config.seed, f"{stage.name} dropout"):
+        dropout = f"{stage.name} dropout"
+        with randomness(config.seed, dropout), dropout_of(self.model, self.device, config.seed, dropout):
             self.model.train()
             outcome = train(
                 self._settings(stage),
@@ -205,8 +211,10 @@ class _Run:
         result.steps[stage.name] = outcome.steps
         result.tokens += outcome.tokens
         result.selected[stage.name] = selection.epoch
+        start = time.perf_counter()
         result.logits = {split: logits_of(split) for split in stage.dev}
         result.metrics["final"] = selection.metrics(result.logits)
+        result.seconds["evaluation"] = result.seconds.get("evaluation", 0.0) + time.perf_counter() - start
 
     def _settings(self, stage: _Stage) -> StageSettings:
         return StageSettings(

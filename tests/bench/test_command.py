@@ -66,7 +66,9 @@ def test_a_child_starts_with_an_empty_cache(overrides: Overrides, tmp_path: Path
     config = check(composed(run))
     answer = measure("ours", config, 1, seeds=[1, 2])
     assert [run["seed"] for run in answer["runs"]] == [1, 2]
-    assert {"load", "features", "stage1", "stage2", "rest"} == set(answer["runs"][0]["phases"])
+    assert {"load", "features", "dev_features", "stage1", "stage2", "evaluation", "rest"} == set(
+        answer["runs"][0]["phases"]
+    )
     with pytest.raises(InputError, match="positions"):
         measure("ours", config.model_copy(update={"max_length": 65}), 1, seeds=[1])
 

@@ -1,8 +1,10 @@
 """Every fast path against the plain one: the stock model's own forward, each batch padded to the full length, stage 1
-computed in every step, a model of its own. Without dropout and in the same order every batch has the same loss."""
+computed in every step, a model of its own, every product by ``nn.Linear``. Without dropout and
+in the same order every batch has the same loss."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from torch import Tensor
 
 from hadamard_glue.config import RunConfig
 from hadamard_glue.runs.trunk import Trunk
-from hadamard_glue.training import features, loop, stages
+from hadamard_glue.training import features, loop, packed, stages
 from hadamard_glue.training.device import Device
 from hadamard_glue.training.stages import Result, run_stages
 
@@ -48,7 +50,7 @@ def with_losses(patch: pytest.MonkeyPatch, config: RunConfig, device: Device) ->
 
 
 @pytest.mark.parametrize("task", ["mrpc", "stsb"])
-@pytest.mark.parametrize("method", ["hadamard", "full", "lora"])
+@pytest.mark.parametrize("method", ["hadamard", "full", "lora", "bitfit"])
 @pytest.mark.parametrize("kind", tiny.BUILDERS)
 def test_the_fast_path_is_the_plain_one(
     make_config: Callable[..., RunConfig], tmp_path: Path, cpu: Device, kind: str, method: str, task: str
@@ -61,6 +63,7 @@ def test_the_fast_path_is_the_plain_one(
         "stage2__lr": 1e-3,
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packed, "_SMALLEST", 0)  # the tiny weights too
         fast, result = with_losses(patch, make_config(**settings), cpu)
     with pytest.MonkeyPatch.context() as patch:
         batches = features.TextRows.batches
@@ -70,6 +73,7 @@ def test_the_fast_path_is_the_plain_one(
 
         patch.setattr(features.TextRows, "batches", full_length)
         patch.setattr(stages._Run, "_logits", plain_logits)
+        patch.setattr(stages, "frozen_packed", lambda model, device: contextlib.nullcontext())
         plain, expected = with_losses(patch, make_config(**settings, stage1__features="live"), cpu)
     assert len(fast) == len(plain) == (12 if method == "hadamard" else 6)
     assert max(abs(one - two) for one, two in zip(fast, plain, strict=True)) < 1e-5

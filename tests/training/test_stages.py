@@ -200,7 +200,7 @@ def test_regression_learns(make_config: MakeConfig, material_of: MaterialOf, cpu
 
 
 def test_classification_learns(make_config: MakeConfig, material_of: MaterialOf, cpu: Device) -> None:
-    config = make_config(method="full", stage2__epochs=4, stage2__lr=5e-3)
+    config = make_config(method="full", stage2__epochs=6, stage2__lr=5e-3)
     assert run_stages(config, material_of(), cpu).metrics["final"]["dev"]["accuracy"] > 0.9
 
 
@@ -217,7 +217,7 @@ def test_history_steps_and_tokens_count_what_happened(
     assert seen == result.history
     assert result.steps == {"stage1": 10, "stage2": 15}  # 96 rows in batches of 20
     assert result.tokens == 3 * int(material.train.encoded.lengths.sum())
-    assert set(result.seconds) == {"features", "stage1", "stage2"}
+    assert set(result.seconds) == {"features", "dev_features", "stage1", "stage2", "evaluation"}
 
 
 # A run is a function of its config
