@@ -52,7 +52,7 @@ def measure(job: str, config: RunConfig, threads: int, **options: Any) -> dict[s
 
 
 def _jobs() -> dict[str, Callable[..., dict[str, Any]]]:
-    from hadamard_glue.bench import arms, memory, rate, trainer_arm
+    from hadamard_glue.bench import arms, memory, operators, rate, trainer_arm
 
     return {
         "ours": arms.ours,
@@ -61,6 +61,7 @@ def _jobs() -> dict[str, Callable[..., dict[str, Any]]]:
         "operations": rate.operations,
         "operations_check": rate.check,
         "memory": memory.peaks,
+        "operators": operators.shares,
     }
 
 

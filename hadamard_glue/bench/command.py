@@ -29,6 +29,7 @@ from hadamard_glue.training.device import pick
 
 #: Of every JSON file; raised when what they hold changes.
 FORMAT = 2
+_ONCE = ("memory", "operators")  # parts that are measured in one round
 Say = Callable[[str], None]
 
 
@@ -80,9 +81,9 @@ def _part(
         found = versus(settings, data, threads, say)
     elif part == "rate":
         found = _rate(settings, threads, say)
-    elif part == "memory":
-        found = measure("memory", config, threads)
-        say("memory: done")
+    elif part in _ONCE:
+        found = measure(part, config, threads)
+        say(f"{part}: done")
     else:
         found = scaling(settings, located, rows["train"], threads, say)
     science = {**config.science(), "limit": config.limit.model_dump()}
@@ -94,7 +95,7 @@ def _part(
         "task": config.task.name,
         "rows": rows,
         "settings": science,
-        "rounds": 1 if part == "memory" else settings.rounds,
+        "rounds": 1 if part in _ONCE else settings.rounds,
         "found": found,
     }
     return _write(settings.to / f"{part}-{stem}.json", measured)

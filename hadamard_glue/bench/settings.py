@@ -12,7 +12,7 @@ from hadamard_glue.config import HadamardMethod, RunConfig, nearest
 from hadamard_glue.errors import InputError
 from hadamard_glue.glue.tasks import TASKS
 
-PARTS = ("trainer", "rate", "memory", "scaling")
+PARTS = ("trainer", "rate", "memory", "scaling", "operators")
 #: Order of the first round; ``*_seeds`` are several seeds of one trunk.
 ARMS = ("ours", "tuned", "defaults", "ours_seeds", "tuned_seeds")
 

@@ -45,6 +45,7 @@ def render(measured: list[dict[str, Any]]) -> str:
         ("rate", "FLOP/s of each phase against the matrix-multiply rate of the same shapes", _rate),
         ("memory", "Peak memory", _memory),
         ("scaling", "Cost as a straight line", _scaling),
+        ("operators", "Seconds of each operator", _operators),
     ]
     lines = ["# Measured speed", "", "Made by `hadamard-glue bench part=table` from the JSON files beside it."]
     for part, title, lines_of in sections:
@@ -155,6 +156,17 @@ def _scaling(one: dict[str, Any]) -> list[str]:
         r2 = "" if fit["r2"] is None else f"{fit['r2']:.4f}"
         rows.append([axis, reach, f"{fit['slope']:.3g} for {_UNITS[axis]}", f"{fit['intercept']:.3g}", r2])
     return _table(["cost against", "from, to (points)", "seconds", "at zero", "R²"], rows)
+
+
+def _operators(one: dict[str, Any]) -> list[str]:
+    found = one["found"]
+    shown = [(operator["name"], str(operator["calls"]), operator["seconds"]) for operator in found["operators"]]
+    rows = [
+        [name, calls, f"{seconds:.3g}", f"{seconds / found['total']:.1%}"]
+        for name, calls, seconds in [*shown, ("all others", "", found["others"])]
+    ]
+    note = "By torch.profiler, which slows it a little: a run whose features lay in the cache, so stage 2 and evaluation."
+    return [*_table(["operator", "calls", "seconds of its own", "share"], rows), "", note]
 
 
 def _origin(one: dict[str, Any]) -> list[str]:

@@ -29,7 +29,8 @@ def measured(overrides: Overrides, in_process: list[str], tmp_path: Path) -> lis
 def test_every_part_leaves_a_file_and_the_table_is_made_from_them(
     measured: list[Path], in_process: list[str], tmp_path: Path
 ) -> None:
-    names = ["trainer-tiny.json", "rate-tiny.json", "memory-tiny.json", "scaling-tiny.json", "bench.md"]
+    names = ["trainer-tiny.json", "rate-tiny.json", "memory-tiny.json", "scaling-tiny.json"]
+    names += ["operators-tiny.json", "bench.md"]
     assert [path.name for path in measured] == names
     files = [json.loads(path.read_text()) for path in measured[:-1]]
     for one in files:
@@ -42,10 +43,13 @@ def test_every_part_leaves_a_file_and_the_table_is_made_from_them(
     assert by_part["trainer"]["scores"]["metric"] == "accuracy"
     assert set(by_part["rate"]["phases"]) == {"features", "stage2"}
     assert set(by_part["scaling"]) == {"rows", "tokens", "layers", "runs"}
+    operators = by_part["operators"]["operators"]
+    assert {"aten::addmm", "aten::mm"} <= {operator["name"] for operator in operators}
+    assert operators == sorted(operators, key=lambda operator: -operator["seconds"])
     before, jobs = measured[-1].read_text(), len(in_process)
     assert write_table(tmp_path / "out").read_text() == before == render(sorted(files, key=lambda one: one["part"]))
     assert len(in_process) == jobs  # the table measures nothing
-    for heading in ("Against the transformers Trainer", "matrix-multiply rate", "Peak memory", "straight line"):
+    for heading in ("Against the transformers Trainer", "matrix-multiply rate", "Peak memory", "straight line", "operator"):
         assert heading in before
 
 
