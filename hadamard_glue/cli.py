@@ -29,7 +29,7 @@ USAGE = """usage: hadamard-glue VERB [KEY=VALUE ...]
   export   record=RECORD.json to=FOLDER format=merged|peft: the model of a run made with checkpoint=true
   predict  model=FOLDER input=ROWS.tsv|- [first=COLUMN second=COLUMN header=true to=FILE device=cpu]: labels and
              probabilities of an exported model, as TSV; columns by name, or by position from 1
-  bench    part=all|trainer|rate|memory|scaling|operators to=FOLDER rounds=N: measured speed of a run; part=table to=FOLDER
+  bench    part=all|trainer|rate|memory|scaling|operators|table to=FOLDER rounds=N: measured speed of a run
 
 Common keys: backbone task method seed source source.path results_dir hardware tracking stages stage1.lr stage2.lr
 """

@@ -165,7 +165,9 @@ def _operators(one: dict[str, Any]) -> list[str]:
         [name, calls, f"{seconds:.3g}", f"{seconds / found['total']:.1%}"]
         for name, calls, seconds in [*shown, ("all others", "", found["others"])]
     ]
-    note = "By torch.profiler, which slows it a little: a run whose features lay in the cache, so stage 2 and evaluation."
+    note = (
+        "By torch.profiler, which slows it a little: a run whose features lay in the cache, so stage 2 and evaluation."
+    )
     return [*_table(["operator", "calls", "seconds of its own", "share"], rows), "", note]
 
 

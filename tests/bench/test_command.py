@@ -49,7 +49,13 @@ def test_every_part_leaves_a_file_and_the_table_is_made_from_them(
     before, jobs = measured[-1].read_text(), len(in_process)
     assert write_table(tmp_path / "out").read_text() == before == render(sorted(files, key=lambda one: one["part"]))
     assert len(in_process) == jobs  # the table measures nothing
-    for heading in ("Against the transformers Trainer", "matrix-multiply rate", "Peak memory", "straight line", "operator"):
+    for heading in (
+        "Against the transformers Trainer",
+        "matrix-multiply rate",
+        "Peak memory",
+        "straight line",
+        "operator",
+    ):
         assert heading in before
 
 
