@@ -20,15 +20,13 @@ from hadamard_glue.bench.random_weights import save_random
 from hadamard_glue.bench.scaling import scaling
 from hadamard_glue.bench.settings import BenchSettings, parse, table_only
 from hadamard_glue.bench.stamp import stamp
-from hadamard_glue.bench.table import write_table
+from hadamard_glue.bench.table import FORMAT, write_table
 from hadamard_glue.bench.versus import spread, versus
 from hadamard_glue.glue.sources import TaskData, load_rows
 from hadamard_glue.glue.tasks import TASKS
 from hadamard_glue.runs.record import make_writable
 from hadamard_glue.training.device import pick
 
-#: Of every JSON file; raised when what they hold changes.
-FORMAT = 2
 _ONCE = ("memory", "operators")  # parts that are measured in one round
 Say = Callable[[str], None]
 

@@ -12,7 +12,8 @@ from hadamard_glue.reporting.markdown import escape
 
 NAME = "bench.md"
 _MIB = 1 << 20
-_FORMAT = 2
+#: Of every JSON file; raised when what they hold changes.
+FORMAT = 2
 #: Columns of the table of phases, and the arms' phases that go into each.
 _PHASES = {
     "load, encode": ("load", "encode"),
@@ -62,8 +63,8 @@ def _read(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path} cannot be read as a measurement: {error}") from error
-    if not isinstance(found, dict) or found.get("format") != _FORMAT or "part" not in found:
-        raise InputError(f"{path} is not a measurement of format {_FORMAT}")
+    if not isinstance(found, dict) or found.get("format") != FORMAT or "part" not in found:
+        raise InputError(f"{path} is not a measurement of format {FORMAT}")
     return found
 
 

@@ -49,11 +49,12 @@ class _CheapMasks(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        kwargs = kwargs or {}
+        kwargs = dict(kwargs or {})
         if func is torch.nn.functional.dropout:
             return self._dropout(func, *args, **kwargs)
         if func is torch.nn.functional.scaled_dot_product_attention and kwargs.get("dropout_p", 0.0) > 0.0:
-            return self._attention(*args, **kwargs)
+            grouped = kwargs.pop("enable_gqa", False)  # fewer key heads than query heads, as in none of our families
+            return func(*args, **kwargs, enable_gqa=True) if grouped else self._attention(*args, **kwargs)
         return func(*args, **kwargs)
 
     def _dropout(
@@ -77,11 +78,8 @@ class _CheapMasks(TorchFunctionMode):
         dropout_p: float = 0.0,
         is_causal: bool = False,
         scale: float | None = None,
-        enable_gqa: bool = False,
     ) -> Tensor:
         """Softmax of scaled products, dropout, weighted sum, as torch's own without its fused kernels."""
-        if enable_gqa:
-            raise NotImplementedError("attention with fewer key heads than query heads")
         scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
         scores = (query * scale) @ key.transpose(-2, -1)
         if is_causal:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from hadamard_glue.training.device import Device
 
-#: Elements of the smallest weight that is packed: below, what a call costs besides its arithmetic outweighs the gain.
+#: Elements of the smallest weight that is packed. At this size, bert-tiny's feed-forward, it neither saved nor cost
+#: time: a call of our own function eats up what the product gains.
 _SMALLEST = 256 * 256
 
 

@@ -147,6 +147,16 @@ def test_attention_drops_weights_and_keeps_their_mean() -> None:
     assert len(kept.round().unique()) > 3
 
 
+def test_grouped_heads_are_torchs_own() -> None:
+    many, few = torch.zeros(1, 4, 3, 8), torch.ones(1, 2, 3, 8)
+    with dropout_of(MODEL, CPU, 0, "test"):
+        torch.manual_seed(0)
+        found = nn.functional.scaled_dot_product_attention(many, few, few, dropout_p=0.5, enable_gqa=True)
+    torch.manual_seed(0)
+    expected = nn.functional.scaled_dot_product_attention(many, few, few, dropout_p=0.5, enable_gqa=True)
+    assert torch.equal(found, expected)
+
+
 def test_a_row_that_sees_nothing_gives_no_nan() -> None:
     zeros = torch.zeros(1, 1, 2, 4)
     nothing = torch.zeros(1, 1, 2, 2, dtype=torch.bool)
