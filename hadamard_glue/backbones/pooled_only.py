@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from hadamard_glue.backbones.anatomy import Anatomy
+from hadamard_glue.backbones.forwards import forwards
 
 
 @contextlib.contextmanager
@@ -41,11 +42,8 @@ def last_layer_at(model: Any, anatomy: Anatomy, position: Tensor | None = None) 
         narrowed, forward = last.attention.output, _first_token(last.attention.output)
     else:
         narrowed, forward = last.attention, _bert_attention(last.attention)
-    narrowed.forward = forward  # of this instance: what PEFT put inside is called as ever
-    try:
+    with forwards([(narrowed, forward)]):  # what PEFT put inside is called as ever
         yield
-    finally:
-        del narrowed.forward
 
 
 def _convolved(model: Any, anatomy: Anatomy) -> bool:

@@ -14,6 +14,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from hadamard_glue.backbones.anatomy import Anatomy
 from hadamard_glue.backbones.families import FAMILIES
+from hadamard_glue.backbones.forwards import forwards
 from hadamard_glue.errors import Unsupported
 
 
@@ -75,13 +76,8 @@ def starting_behind(model: Any, anatomy: Anatomy, layers: int, states: Tensor) -
         answers = [(model.get_submodule(layer.path), answer) for layer in anatomy.layers[:layers]]
         if getattr(encoder, "conv", None) is not None:  # DeBERTa v2's, which adds to the first layer's output
             answers.append((encoder.conv, states))
-    for module, answer in answers:
-        module.forward = lambda *_, _answer=answer, **__: _answer
-    try:
+    with forwards((module, lambda *_, _answer=answer, **__: _answer) for module, answer in answers):
         yield
-    finally:
-        for module, _ in answers:
-            del module.forward
 
 
 class _Reached(Exception):  # noqa: N818 (no error: control flow)

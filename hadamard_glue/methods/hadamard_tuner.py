@@ -9,7 +9,7 @@ PEFT's ``PeftType`` is a closed enum; the plain string ``"HADAMARD"`` in its map
 from __future__ import annotations
 
 import copy
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_PREFIX_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
@@ -23,7 +23,15 @@ from torch import Tensor, nn
 
 from hadamard_glue.methods.hadamard_config import PEFT_TYPE, HadamardConfig, fit
 
-__all__ = ["HadamardConfig", "HadamardLayer", "HadamardLinear", "HadamardModel", "HadamardNorm"]
+__all__ = ["ActingAdapter", "HadamardConfig", "HadamardLayer", "HadamardLinear", "HadamardModel", "HadamardNorm"]
+
+
+class ActingAdapter(NamedTuple):
+    """W and b [width] of the adapter that acts in the next forward, and its site."""
+
+    weight: Tensor
+    bias: Tensor
+    site: str
 
 
 class HadamardLayer(BaseTunerLayer):
@@ -83,13 +91,20 @@ class HadamardLinear(nn.Module, HadamardLayer):
         self.hadamard_bias[adapter_name] = nn.Parameter(torch.zeros(width, device=device, dtype=_wide(linear)))
         self.set_adapter([*self.active_adapters] or [adapter_name], inference_mode=config.inference_mode)
 
-    def forward(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """[..., in] -> [..., out], as the projection itself."""
+    def acting(self) -> ActingAdapter | None:
+        """The adapter that acts in the next forward, if any."""
         name = self._chosen()
         if name is None:
+            return None
+        return ActingAdapter(self.hadamard_weight[name], self.hadamard_bias[name], self.hadamard_site[name])
+
+    def forward(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """[..., in] -> [..., out], as the projection itself."""
+        adapter = self.acting()
+        if adapter is None:
             return self.base_layer(hidden, *args, **kwargs)
-        weight, bias = self.hadamard_weight[name], self.hadamard_bias[name]
-        if self.hadamard_site[name] == "heads":
+        weight, bias, site = adapter
+        if site == "heads":
             return self.base_layer((hidden * weight + bias).to(hidden.dtype), *args, **kwargs)
         output = self.base_layer(hidden, *args, **kwargs)
         return (output * weight + bias).to(output.dtype)
@@ -159,11 +174,15 @@ class HadamardNorm(nn.Module, HadamardLayer):
         self.hadamard_norm[adapter_name] = copy.deepcopy(norm).to(_wide(norm))
         self.set_adapter([*self.active_adapters] or [adapter_name], inference_mode=config.inference_mode)
 
+    def acting(self) -> nn.Module:
+        """The norm that acts in the next forward."""
+        name = self._chosen()
+        norm: nn.Module = self.base_layer if name is None else self.hadamard_norm[name]
+        return norm
+
     def forward(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """[..., width] -> [..., width]."""
-        name = self._chosen()
-        norm = self.base_layer if name is None else self.hadamard_norm[name]
-        return norm(hidden, *args, **kwargs)
+        return self.acting()(hidden, *args, **kwargs)
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         """Write the trained copy's values into the norm."""

@@ -9,27 +9,56 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
-from hadamard_glue.training.device import Device, derived_seed
+from hadamard_glue.training.device import Device
 
 _DRAWS = 1 << 16
 
 
-def dropout_of(model: Any, device: Device, seed: int, purpose: str) -> contextlib.AbstractContextManager[object]:
-    """While open, dropout on the CPU has masks that follow from seed and purpose alone.
+class Masks:
+    """Dropout masks that follow from a seed and the order in which they are asked for."""
 
-    Nothing for a model without dropout, since every call to torch costs a little more while it is open.
+    def __init__(self, seed: int) -> None:
+        self._bits = np.random.SFC64(seed)
+
+    def draw(self, shape: torch.Size, p: float, dtype: torch.dtype = torch.float32) -> Tensor:
+        """0 or 1 / (1 - p) for every element, in a new tensor.
+
+        Args:
+            p: the probability of 0, from 0 to 1, both excluded.
+        """
+        mask = torch.empty(shape, dtype=dtype)
+        count, dropped = mask.numel(), min(round(p * _DRAWS), _DRAWS - 1)
+        draws = np.asarray(self._bits.random_raw(-(-count // 4))).view(np.int16)[:count]
+        torch.ge(torch.from_numpy(draws), dropped - _DRAWS // 2, out=mask.view(-1))  # ones and zeros, in one pass
+        return mask.mul_(_DRAWS / (_DRAWS - dropped))
+
+
+@contextlib.contextmanager
+def dropout_of(model: Any, device: Device, masks: Masks) -> Iterator[None]:
+    """While open, ``torch.nn.functional`` drops by ``masks`` on the CPU, in its attention too; else it is torch's own.
+
+    Nothing for a model without dropout. In the whole process: a mode of torch's for this thread alone would stand
+    between every call to torch, which took over a hundredth of stage 2.
     """
     if device.is_cuda or not _drops(model):
-        return contextlib.nullcontext()
-    return _CheapMasks(derived_seed(seed, purpose))
+        yield
+        return
+    own = {"dropout": _dropout(masks), "scaled_dot_product_attention": _attention(masks)}
+    before = {name: getattr(nn.functional, name) for name in own}
+    for name, function in own.items():
+        setattr(nn.functional, name, function)
+    try:
+        yield
+    finally:
+        for name, function in before.items():
+            setattr(nn.functional, name, function)
 
 
 def _drops(model: Any) -> bool:
@@ -39,38 +68,21 @@ def _drops(model: Any) -> bool:
     return any(p > 0 for p in [*named, *(module.p for module in model.modules() if isinstance(module, nn.Dropout))])
 
 
-class _CheapMasks(TorchFunctionMode):
-    """Answers torch's dropout, and its attention where that drops weights; every other function is torch's own."""
+def _dropout(masks: Masks) -> Callable[..., Tensor]:
+    plain = nn.functional.dropout
 
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        self._bits = np.random.SFC64(seed)
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = dict(kwargs or {})
-        if func is torch.nn.functional.dropout:
-            return self._dropout(func, *args, **kwargs)
-        if func is torch.nn.functional.scaled_dot_product_attention and kwargs.get("dropout_p", 0.0) > 0.0:
-            grouped = kwargs.pop("enable_gqa", False)  # fewer key heads than query heads, as in none of our families
-            return func(*args, **kwargs, enable_gqa=True) if grouped else self._attention(*args, **kwargs)
-        return func(*args, **kwargs)
-
-    def _dropout(
-        self,
-        plain: Callable[..., Tensor],
-        input: Tensor,
-        p: float = 0.5,
-        training: bool = True,
-        inplace: bool = False,
-    ) -> Tensor:
+    def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
         if not training or not 0.0 < p < 1.0 or inplace:
             return plain(input, p, training, inplace)
-        return input * self._mask(input, p)
+        return input * masks.draw(input.shape, p, input.dtype)
 
-    def _attention(
-        self,
+    return dropout
+
+
+def _attention(masks: Masks) -> Callable[..., Tensor]:
+    plain = nn.functional.scaled_dot_product_attention
+
+    def attention(
         query: Tensor,
         key: Tensor,
         value: Tensor,
@@ -78,27 +90,25 @@ class _CheapMasks(TorchFunctionMode):
         dropout_p: float = 0.0,
         is_causal: bool = False,
         scale: float | None = None,
+        enable_gqa: bool = False,
     ) -> Tensor:
         """Softmax of scaled products, dropout, weighted sum, as torch's own without its fused kernels."""
+        if dropout_p == 0.0 or enable_gqa:  # or fewer key heads than query heads, as in none of our families
+            return plain(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
         scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
         scores = (query * scale) @ key.transpose(-2, -1)
         if is_causal:
             attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
         if attn_mask is not None:
-            scores = scores + _additive(attn_mask, scores.dtype)
+            scores = scores + additive(attn_mask, scores.dtype)
         weights = torch.softmax(scores, dim=-1)
-        return (weights * self._mask(weights, dropout_p)) @ value
+        return (weights * masks.draw(weights.shape, dropout_p, weights.dtype)) @ value
 
-    def _mask(self, like: Tensor, p: float) -> Tensor:
-        """0 or 1 / (1 - p) for every element, of the tensor's shape and dtype."""
-        count, dropped = like.numel(), min(round(p * _DRAWS), _DRAWS - 1)
-        draws = np.asarray(self._bits.random_raw(-(-count // 4))).view(np.uint16)[:count]
-        kept = torch.from_numpy((draws >= dropped).view(np.int8))  # numpy compares, torch widens: each the faster
-        return kept.to(like.dtype).mul_(_DRAWS / (_DRAWS - dropped)).view(like.shape)
+    return attention
 
 
-def _additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """What is added to scores: finite, so a row that sees nothing gives no NaN."""
+def additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """What an attention mask, bool or additive, adds to scores: finite, so a row that sees nothing gives no NaN."""
     if mask.dtype != torch.bool:
         return mask
     return torch.zeros(mask.shape, dtype=dtype).masked_fill_(~mask, torch.finfo(dtype).min)

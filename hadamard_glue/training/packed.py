@@ -8,12 +8,13 @@ numbers are those of ``nn.Linear`` up to the order of float32 sums.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from hadamard_glue.backbones.forwards import forwards
 from hadamard_glue.training.device import Device
 
 #: Elements of the smallest weight that is packed. At this size, bert-tiny's feed-forward, it neither saved nor cost
@@ -21,63 +22,49 @@ from hadamard_glue.training.device import Device
 _SMALLEST = 256 * 256
 
 
-@contextlib.contextmanager
-def frozen_packed(model: nn.Module, device: Device) -> Iterator[None]:
+def frozen_packed(model: nn.Module, device: Device) -> contextlib.AbstractContextManager[None]:
     """While open, linear layers whose weights are frozen multiply with packed copies; nothing on CUDA or in bf16.
 
-    Which weights are frozen is taken when it opens, what they hold at a layer's first call; neither may change before
+    Which weights are frozen is taken here, what they hold at a layer's first call; neither may change before
     it closes. The copies take once more the memory of these weights, twice where gradients go through them.
     """
-    packed = [module for module in model.modules() if _packable(module)] if _supported(device) else []
-    for module in packed:
-        module.forward = _forward(module)  # of this instance: hooks, and what PEFT put around it, act as ever
-    try:
-        yield
-    finally:
-        for module in packed:
-            del module.forward
+    packed = [module for module in model.modules() if packable(module)] if can_pack(device) else []
+    return forwards((module, _forward(module)) for module in packed)
 
 
-def _supported(device: Device) -> bool:
+def can_pack(device: Device) -> bool:
+    """Whether weights are packed on this device and in its precision."""
     return not device.is_cuda and device.precision == "float32" and torch.backends.mkldnn.is_available()
 
 
-def _packable(module: nn.Module) -> bool:
+def packable(module: nn.Module) -> bool:
+    """Whether a module is a linear layer whose weight is frozen and worth packing."""
     if type(module) is not nn.Linear:
         return False
     weight = module.weight
     return not weight.requires_grad and weight.dtype == torch.float32 and weight.numel() >= _SMALLEST
 
 
-def _forward(linear: Any) -> Callable[[Tensor], Tensor]:
-    weight = _PackedWeight(linear.weight.detach())
+class PackedWeight:
+    """A frozen weight [out, in] float32 packed for either direction, each when it is first asked for.
 
-    def forward(inputs: Tensor) -> Tensor:
-        bias = linear.bias
-        if torch.is_grad_enabled() and (inputs.requires_grad or (bias is not None and bias.requires_grad)):
-            product: Tensor = _Product.apply(inputs, bias, weight)
-            return product
-        return _multiply(inputs, weight.forth, bias)
+    Args:
+        weight: gives it; called once for each direction.
+    """
 
-    return forward
-
-
-class _PackedWeight:
-    """A frozen weight [out, in] float32 packed for either direction, each when it is first asked for."""
-
-    def __init__(self, weight: Tensor) -> None:
+    def __init__(self, weight: Callable[[], Tensor]) -> None:
         self._weight = weight
         self._packed: dict[str, Tensor] = {}
 
     @property
     def forth(self) -> Tensor:
         """For inputs [..., in]."""
-        return self._get("forth", lambda: self._weight)
+        return self._get("forth", self._weight)
 
     @property
     def back(self) -> Tensor:
         """For gradients [..., out]."""
-        return self._get("back", lambda: self._weight.t().contiguous())
+        return self._get("back", lambda: self._weight().t().contiguous())
 
     def _get(self, direction: str, weight: Callable[[], Tensor]) -> Tensor:
         if direction not in self._packed:
@@ -86,24 +73,45 @@ class _PackedWeight:
         return self._packed[direction]
 
 
-def _multiply(inputs: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
-    rows = inputs.reshape(-1, inputs.shape[-1])
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, packed, bias, "none", [], "")
+def multiply(rows: Tensor, packed: Tensor, bias: Tensor | None = None, then: str = "none") -> Tensor:
+    """[rows, in] by a packed weight, plus bias: [rows, out]; ``then`` may be ``gelu``, computed on the way."""
+    # the overload by name: finding it costs a third of a small product
+    product: Tensor = torch.ops.mkldnn._linear_pointwise.default(rows, packed, bias, then, [], "none")
+    return product
+
+
+def _forward(linear: Any) -> Callable[[Tensor], Tensor]:
+    weight = PackedWeight(linear.weight.detach)
+
+    def forward(inputs: Tensor) -> Tensor:
+        bias = linear.bias
+        if torch.is_grad_enabled() and (inputs.requires_grad or (bias is not None and bias.requires_grad)):
+            product: Tensor = _Product.apply(inputs, bias, weight)
+            return product
+        return _any_shape(inputs, weight.forth, bias)
+
+    return forward
+
+
+def _any_shape(inputs: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
+    shape = inputs.shape
+    product = multiply(inputs.reshape(-1, shape[-1]), packed, bias)
     # no view: autograd forbids to change a view that a function of our own returned, as DeBERTa does in place
-    return torch.ops.aten._unsafe_view(product, [*inputs.shape[:-1], product.shape[-1]])
+    found: Tensor = torch.ops.aten._unsafe_view.default(product, [*shape[:-1], product.shape[-1]])
+    return found
 
 
 class _Product(torch.autograd.Function):
     """Inputs [..., in] -> [..., out] float32, with gradients of inputs and bias."""
 
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, bias: Tensor | None, weight: _PackedWeight) -> Tensor:
+    def forward(ctx: Any, inputs: Tensor, bias: Tensor | None, weight: PackedWeight) -> Tensor:
         ctx.weight = weight
-        return _multiply(inputs, weight.forth, bias)
+        return _any_shape(inputs, weight.forth, bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         (gradient,) = gradients
-        of_inputs = _multiply(gradient, ctx.weight.back, None) if ctx.needs_input_grad[0] else None
+        of_inputs = _any_shape(gradient, ctx.weight.back, None) if ctx.needs_input_grad[0] else None
         of_bias = gradient.flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
         return of_inputs, of_bias, None

@@ -20,7 +20,7 @@ from hadamard_glue.training.features import TextRows, cached_matrix
 from hadamard_glue.training.loop import Batch, TrainingError, to_device
 
 #: Of the files, and of how states are computed.
-_FORMAT = 2
+_FORMAT = 3
 
 
 class PrefixRows(TextRows):

@@ -6,8 +6,9 @@ head beside them, as they were published; ``classifier`` stops after the first.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,9 @@ from hadamard_glue.methods.plan import DECAYED, Group, Plan, count, train_exactl
 from hadamard_glue.methods.registry import apply
 from hadamard_glue.training.checkpoint import collect, storages
 from hadamard_glue.training.device import Device, derived_seed, randomness
-from hadamard_glue.training.dropout import dropout_of
+from hadamard_glue.training.dropout import Masks, dropout_of
 from hadamard_glue.training.features import FeatureRows, TextRows, backbone_features
+from hadamard_glue.training.fused_layer import fused_layers
 from hadamard_glue.training.lending import Loan, SharedBackbone
 from hadamard_glue.training.loop import Batch, Rows, StageSettings, predict, train
 from hadamard_glue.training.packed import frozen_packed
@@ -101,6 +103,7 @@ class _Stage:
     trained: Mapping[str, Tensor]
     decayed: frozenset[str]
     plan: Plan
+    masks: Masks
 
 
 class _Run:
@@ -132,9 +135,11 @@ class _Run:
         trained = train_exactly(self.model, self.anatomy.head)
         decayed = _decayed(trained, {})
         plan = Plan(self.model, {})
-        with frozen_packed(self.model, self.device):
+        with self._shortened("stage1") as masks:
             rows, dev, forward = self._from_features() if settings.features == "cached" else self._live()
-            self._run_stage(_Stage("stage1", settings.epochs, settings.lr, forward, rows, dev, trained, decayed, plan))
+            self._run_stage(
+                _Stage("stage1", settings.epochs, settings.lr, forward, rows, dev, trained, decayed, plan, masks)
+            )
         self.result.metrics["stage1"] = self.result.metrics["final"]
 
     def _stage2(self, settings: Stage2Config, plan: Plan) -> None:
@@ -142,9 +147,18 @@ class _Run:
         trained = train_exactly(self.model, [*plan.names, *(self.anatomy.head if with_head else ())])
         self.loan.keep(trained.values())
         decayed = _decayed(trained, {name: group for group, names in plan.groups.items() for name in names})
-        with frozen_packed(self.model, self.device):
+        with self._shortened("stage2") as masks:
             rows, dev, forward = self._behind_prefix(plan) if settings.prefix == "eval_cached" else self._live()
-            self._run_stage(_Stage("stage2", settings.epochs, settings.lr, forward, rows, dev, trained, decayed, plan))
+            self._run_stage(
+                _Stage("stage2", settings.epochs, settings.lr, forward, rows, dev, trained, decayed, plan, masks)
+            )
+
+    @contextlib.contextmanager
+    def _shortened(self, stage: str) -> Iterator[Masks]:
+        """While open, the frozen model computes the same with less work; yields the stage's dropout masks."""
+        masks = Masks(derived_seed(self.config.seed, f"{stage} dropout"))
+        with frozen_packed(self.model, self.device), fused_layers(self.model, self.anatomy, self.device, masks):
+            yield masks
 
     def _from_features(self) -> tuple[Rows, Mapping[str, Rows], Callable[[Batch], Tensor]]:
         start = time.perf_counter()
@@ -188,8 +202,7 @@ class _Run:
             return logits
 
         start = time.perf_counter()
-        dropout = f"{stage.name} dropout"
-        with randomness(config.seed, dropout), dropout_of(self.model, self.device, config.seed, dropout):
+        with randomness(config.seed, f"{stage.name} dropout"), dropout_of(self.model, self.device, stage.masks):
             self.model.train()
             outcome = train(
                 self._settings(stage),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -17,16 +16,20 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
 from hadamard_glue.training.device import Device
-from hadamard_glue.training.dropout import dropout_of
+from hadamard_glue.training.dropout import Masks, dropout_of
 
 CPU = Device(torch.device("cpu"), "float32")
 MODEL = nn.Dropout(0.1)
 NONE_DROPPED = 1e-9  # rounds to a mask that keeps everything
 
 
-def drop(shape: tuple[int, ...], p: float, seed: int = 0, purpose: str = "test") -> Tensor:
-    with dropout_of(MODEL, CPU, seed, purpose):
+def drop(shape: tuple[int, ...], p: float, seed: int = 0) -> Tensor:
+    with dropout_of(MODEL, CPU, Masks(seed)):
         return nn.functional.dropout(torch.ones(shape), p)
+
+
+def functions() -> tuple[Callable[..., Tensor], ...]:
+    return nn.functional.dropout, nn.functional.scaled_dot_product_attention
 
 
 @given(p=st.floats(0.01, 0.99), seed=st.integers(0, 1000))
@@ -49,24 +52,23 @@ def test_elements_are_dropped_independently() -> None:
 @given(shape=st.lists(st.integers(0, 7), max_size=4), dtype=st.sampled_from([torch.float32, torch.bfloat16]))
 def test_any_shape_and_dtype(shape: list[int], dtype: torch.dtype) -> None:
     inputs = torch.ones(shape, dtype=dtype)
-    with dropout_of(MODEL, CPU, 0, "test"):
+    with dropout_of(MODEL, CPU, Masks(0)):
         found = nn.functional.dropout(inputs, 0.5)
     assert (found.shape, found.dtype) == (inputs.shape, dtype)
     assert set(found.flatten().tolist()) <= {0.0, 2.0}
 
 
-def test_masks_follow_from_seed_and_purpose_alone() -> None:
+def test_masks_follow_from_the_seed_alone() -> None:
     torch.manual_seed(1)
     first = drop((100,), 0.5)
     torch.manual_seed(2)
     assert torch.equal(first, drop((100,), 0.5))
     assert not torch.equal(first, drop((100,), 0.5, seed=1))
-    assert not torch.equal(first, drop((100,), 0.5, purpose="another"))
 
 
 def test_the_gradient_passes_what_was_kept() -> None:
     inputs = torch.ones(50, requires_grad=True)
-    with dropout_of(MODEL, CPU, 0, "test"):
+    with dropout_of(MODEL, CPU, Masks(0)):
         found = nn.Dropout(0.4)(inputs)
         found.sum().backward()
     assert inputs.grad is not None
@@ -85,14 +87,26 @@ def test_a_probability_that_rounds_to_1_keeps_its_scale_finite() -> None:
 
 def test_eval_mode_and_in_place_are_torchs_own() -> None:
     inputs = torch.ones(1000)
-    with dropout_of(MODEL, CPU, 0, "test"):
+    with dropout_of(MODEL, CPU, Masks(0)):
         assert nn.Dropout(0.5).eval()(inputs) is inputs
         assert nn.functional.dropout(inputs, 0.5, inplace=True) is inputs
     assert 300 < int((inputs == 0).sum()) < 700
 
 
 def test_on_cuda_everything_is_torchs_own() -> None:
-    assert isinstance(dropout_of(MODEL, Device(torch.device("cuda"), "float32"), 0, "test"), contextlib.nullcontext)
+    plain = functions()
+    with dropout_of(MODEL, Device(torch.device("cuda"), "float32"), Masks(0)):
+        assert functions() == plain
+
+
+def test_torchs_own_functions_come_back() -> None:
+    plain = functions()
+    with dropout_of(MODEL, CPU, Masks(0)):
+        assert not set(functions()) & set(plain)
+    assert functions() == plain
+    with pytest.raises(ZeroDivisionError), dropout_of(MODEL, CPU, Masks(0)):
+        raise ZeroDivisionError
+    assert functions() == plain
 
 
 @pytest.mark.parametrize("kind", ["bert", "bart", "deberta"])
@@ -101,7 +115,9 @@ def test_only_where_the_model_drops(tmp_path: Path, kind: str) -> None:
     for dropout, expected in ((0.0, False), (0.1, True)):
         folder = build(tmp_path / f"{dropout}", dropout=dropout)
         model = AutoModelForSequenceClassification.from_pretrained(folder)
-        assert (not isinstance(dropout_of(model, CPU, 0, "test"), contextlib.nullcontext)) == expected
+        plain = functions()
+        with dropout_of(model, CPU, Masks(0)):
+            assert (functions() != plain) == expected
 
 
 # Attention
@@ -129,7 +145,7 @@ def attention(p: float, **kwargs: Any) -> tuple[Tensor, ...]:
 def test_attention_is_torchs_where_nothing_is_dropped(mask: str, scale: float | None) -> None:
     kwargs = {"scale": scale, "is_causal": mask == "causal", "attn_mask": MASKS.get(mask)}
     expected = attention(0.0, **kwargs)
-    with dropout_of(MODEL, CPU, 0, "test"):
+    with dropout_of(MODEL, CPU, Masks(0)):
         found = attention(NONE_DROPPED, **kwargs)
     for one, two in zip(found, expected, strict=True):
         torch.testing.assert_close(one, two)
@@ -138,7 +154,7 @@ def test_attention_is_torchs_where_nothing_is_dropped(mask: str, scale: float | 
 def test_attention_drops_weights_and_keeps_their_mean() -> None:
     """Queries of zero see all keys alike: with values of one, each output is the sum of its kept weights."""
     zeros, ones = torch.zeros(64, 8, 20, 4), torch.ones(64, 8, 20, 4)
-    with dropout_of(MODEL, CPU, 0, "test"):
+    with dropout_of(MODEL, CPU, Masks(0)):
         found = nn.functional.scaled_dot_product_attention(zeros, zeros, ones, dropout_p=0.25)
     kept = found[..., 0] * 20 * 0.75
     torch.testing.assert_close(kept, kept.round(), rtol=1e-3, atol=1e-3)
@@ -149,7 +165,7 @@ def test_attention_drops_weights_and_keeps_their_mean() -> None:
 
 def test_grouped_heads_are_torchs_own() -> None:
     many, few = torch.zeros(1, 4, 3, 8), torch.ones(1, 2, 3, 8)
-    with dropout_of(MODEL, CPU, 0, "test"):
+    with dropout_of(MODEL, CPU, Masks(0)):
         torch.manual_seed(0)
         found = nn.functional.scaled_dot_product_attention(many, few, few, dropout_p=0.5, enable_gqa=True)
     torch.manual_seed(0)
@@ -160,6 +176,6 @@ def test_grouped_heads_are_torchs_own() -> None:
 def test_a_row_that_sees_nothing_gives_no_nan() -> None:
     zeros = torch.zeros(1, 1, 2, 4)
     nothing = torch.zeros(1, 1, 2, 2, dtype=torch.bool)
-    with dropout_of(MODEL, CPU, 0, "test"):
+    with dropout_of(MODEL, CPU, Masks(0)):
         found = nn.functional.scaled_dot_product_attention(zeros, zeros, zeros, attn_mask=nothing, dropout_p=0.1)
     assert torch.isfinite(found).all()

@@ -73,7 +73,8 @@ def test_the_fast_path_is_the_plain_one(
 
         patch.setattr(features.TextRows, "batches", full_length)
         patch.setattr(stages._Run, "_logits", plain_logits)
-        patch.setattr(stages, "frozen_packed", lambda model, device: contextlib.nullcontext())
+        for fast_path in ("frozen_packed", "fused_layers"):
+            patch.setattr(stages, fast_path, lambda *_: contextlib.nullcontext())
         plain, expected = with_losses(patch, make_config(**settings, stage1__features="live"), cpu)
     assert len(fast) == len(plain) == (12 if method == "hadamard" else 6)
     assert max(abs(one - two) for one, two in zip(fast, plain, strict=True)) < 1e-5
