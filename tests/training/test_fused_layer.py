@@ -88,6 +88,18 @@ def states(model: Any) -> Tensor:
     return found
 
 
+def assert_alike(model: Any, anatomy: Anatomy, trained: list[Tensor]) -> None:
+    """Fused or not: the same states and gradients, with the same masks."""
+
+    def results(fused: bool) -> list[Tensor]:
+        with opened(model, anatomy, fused):
+            found = states(model)
+            return [found, *torch.autograd.grad(found.square().sum(), trained)]
+
+    for one, two in zip(results(fused=True), results(fused=False), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
 @pytest.mark.parametrize("norm", ["attention", "ffn", "both", "none"])
 @pytest.mark.parametrize("site", ["heads", "projection"])
@@ -97,13 +109,7 @@ def test_states_gradients_and_masks_are_those_of_the_modules(
 ) -> None:
     model, anatomy, trained = adapted(folders(kind, dropout), site=site, norm=norm)
 
-    def results(fused: bool) -> list[Tensor]:
-        with opened(model, anatomy, fused):
-            found = states(model)
-            return [found, *torch.autograd.grad(found.square().sum(), trained)]
-
-    for one, two in zip(results(fused=True), results(fused=False), strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4)
+    assert_alike(model, anatomy, trained)
     assert not any(is_fused(layer) for layer in layers_of(model, anatomy))
 
 
@@ -112,13 +118,7 @@ def test_states_gradients_and_masks_are_those_of_the_modules(
 def test_layers_without_an_adapter(folders: Callable[[str, float], Path], site: str, layers: list[int]) -> None:
     model, anatomy, trained = adapted(folders("bert", 0.2), site=site, layers=layers)
 
-    def results(fused: bool) -> list[Tensor]:
-        with opened(model, anatomy, fused):
-            found = states(model)
-            return [found, *torch.autograd.grad(found.square().sum(), trained)]
-
-    for one, two in zip(results(fused=True), results(fused=False), strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4)
+    assert_alike(model, anatomy, trained)
 
 
 @pytest.mark.parametrize("site", ["heads", "projection"])
