@@ -34,7 +34,7 @@ def fused_layers(model: Any, anatomy: Anatomy, device: Device, masks: Masks) -> 
     taken when it opens.
     """
     config = model.config
-    suits = anatomy.family in _FAMILIES and config.hidden_act == "gelu" and not config.is_decoder
+    suits = anatomy.family in _FAMILIES and config.hidden_act == "gelu" and not getattr(config, "is_decoder", False)
     layers = anatomy.layers[:-1] if suits and can_pack(device) else ()
     parts = (_Parts(model, layer) for layer in layers)
     return forwards((part.layer, _forward(part, masks)) for part in parts if part.fit())

@@ -27,9 +27,10 @@ from hadamard_glue.training.fused_layer import fused_layers
 CPU = Device(torch.device("cpu"), "float32")
 CUDA, BF16 = Device(torch.device("cuda"), "float32"), Device(torch.device("cpu"), "bf16")
 LAYERS = 3
+TOKENS = 37  # more than a vector register holds, and a rest
 ROWS = {
-    "input_ids": torch.randint(5, 30, (4, 9), generator=torch.Generator().manual_seed(0)),
-    "attention_mask": (torch.arange(9) < torch.tensor([9, 4, 1, 7])[:, None]).long(),
+    "input_ids": torch.randint(5, 30, (4, TOKENS), generator=torch.Generator().manual_seed(0)),
+    "attention_mask": (torch.arange(TOKENS) < torch.tensor([TOKENS, 14, 1, 30])[:, None]).long(),
 }
 
 
@@ -108,7 +109,6 @@ def test_states_gradients_and_masks_are_those_of_the_modules(
     folders: Callable[[str, float], Path], kind: str, site: str, norm: str, dropout: float
 ) -> None:
     model, anatomy, trained = adapted(folders(kind, dropout), site=site, norm=norm)
-
     assert_alike(model, anatomy, trained)
     assert not any(is_fused(layer) for layer in layers_of(model, anatomy))
 
@@ -117,7 +117,6 @@ def test_states_gradients_and_masks_are_those_of_the_modules(
 @pytest.mark.parametrize("site", ["heads", "projection"])
 def test_layers_without_an_adapter(folders: Callable[[str, float], Path], site: str, layers: list[int]) -> None:
     model, anatomy, trained = adapted(folders("bert", 0.2), site=site, layers=layers)
-
     assert_alike(model, anatomy, trained)
 
 
