@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hadamard_glue.arguments import VerbParser, given_values
 from hadamard_glue.errors import InputError, RunFailed
+from hadamard_glue.imports import first_imports
 
 USAGE = """usage: hadamard-glue VERB [KEY=VALUE ...]
 
@@ -57,8 +58,10 @@ def run_one(composed: DictConfig) -> None:
         InputError, RunFailed: in a launcher's worker process, where the job itself must fail.
     """
     from hadamard_glue.config import check
-    from hadamard_glue.runs.execute import execute
-    from hadamard_glue.runs.trunk import held_trunk
+
+    with first_imports():
+        from hadamard_glue.runs.execute import execute
+        from hadamard_glue.runs.trunk import held_trunk
 
     try:
         config = check(composed)
@@ -92,7 +95,10 @@ def _grid(arguments: list[str]) -> int:
     if not any(override.startswith("experiment=") for override in overrides):
         raise InputError("grid needs experiment=NAME, such as experiment=main_table")
     configs = run_configs(expand(overrides))
-    from hadamard_glue.runs.grid import describe, execute_missing, plan
+    with first_imports():
+        import torch
+
+        from hadamard_glue.runs.grid import describe, execute_missing, plan
 
     demo = any(config.source.kind == "demo" for config in configs)
     if demo:
@@ -101,8 +107,6 @@ def _grid(arguments: list[str]) -> int:
     print(describe(planned), flush=True)
     if options.plan:
         return 0
-    import torch
-
     if options.require_gpu and not options.force and not torch.cuda.is_available():
         print("no CUDA device here: nothing was run (FORCE=1 runs it on the CPU)", file=sys.stderr)
         return 3
@@ -167,7 +171,8 @@ def _params(arguments: list[str]) -> int:
 
 def _export(arguments: list[str]) -> int:
     given = given_values("export", arguments, needed=("record", "to"), others=("format", "backbone.path"))
-    from hadamard_glue.export.folders import export
+    with first_imports():
+        from hadamard_glue.export.folders import export
 
     form = given.get("format", "merged")
     print(export(Path(given["record"]), Path(given["to"]), form, given.get("backbone.path")))
@@ -177,7 +182,8 @@ def _export(arguments: list[str]) -> int:
 def _predict(arguments: list[str]) -> int:
     others = ("first", "second", "header", "to", "device", "batch_size", "backbone.path")
     given = given_values("predict", arguments, needed=("model", "input"), others=others)
-    from hadamard_glue.export.predict import Columns, check_new, predict_rows, write
+    with first_imports():
+        from hadamard_glue.export.predict import Columns, check_new, predict_rows, write
 
     size, header = given.get("batch_size", "32"), given.get("header")
     if not size.isdecimal() or int(size) == 0:

@@ -16,6 +16,7 @@ from typing import Any
 
 from hadamard_glue.config import RunConfig
 from hadamard_glue.errors import InputError, RunFailed
+from hadamard_glue.imports import first_imports
 
 
 def measure(job: str, config: RunConfig, threads: int, **options: Any) -> dict[str, Any]:
@@ -102,8 +103,9 @@ def main() -> int:
     job = json.load(sys.stdin)
     try:
         config = RunConfig.model_validate_json(json.dumps(job["config"]))
-        work = _jobs()[job["job"]]
-        warm(config)
+        with first_imports():
+            work = _jobs()[job["job"]]
+            warm(config)
         answer = work(config, **job["options"])
     except InputError as error:
         print(" ".join(str(error).split()), file=sys.stderr)

@@ -129,6 +129,7 @@ class _Progress:
 def _start(workers: int, parent: int) -> None:
     """Set a worker process up; ``hardware.threads`` of a run goes before the share of the cores that it gets here."""
     _end_with(parent)
+    gc.freeze()  # what was imported stays; the collection after every trunk need not walk over it
     if workers > 1:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))  # or they would wait for each other's cores
 

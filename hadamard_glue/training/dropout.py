@@ -92,17 +92,20 @@ def _attention(masks: Masks) -> Callable[..., Tensor]:
         scale: float | None = None,
         enable_gqa: bool = False,
     ) -> Tensor:
-        """Softmax of scaled products, dropout, weighted sum, as torch's own without its fused kernels."""
+        """Softmax of scaled products, dropout, weighted sum, as torch's own without its fused kernels.
+
+        Scores lie as [keys, queries], as in training/fused_attention.py, so both draw the same masks.
+        """
         if dropout_p == 0.0 or enable_gqa:  # or fewer key heads than query heads, as in none of our families
             return plain(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
         scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-        scores = (query * scale) @ key.transpose(-2, -1)
+        scores = key @ (query * scale).transpose(-2, -1)
         if is_causal:
-            attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+            attn_mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool).tril()
         if attn_mask is not None:
-            scores = scores + additive(attn_mask, scores.dtype)
-        weights = torch.softmax(scores, dim=-1)
-        return (weights * masks.draw(weights.shape, dropout_p, weights.dtype)) @ value
+            scores = scores + additive(attn_mask, scores.dtype).transpose(-2, -1)
+        weights = torch.softmax(scores, dim=-2)
+        return (weights * masks.draw(weights.shape, dropout_p, weights.dtype)).transpose(-2, -1) @ value
 
     return attention
 

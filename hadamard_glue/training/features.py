@@ -21,7 +21,7 @@ from hadamard_glue.training.device import Device
 from hadamard_glue.training.loop import Batch, predict
 from hadamard_glue.training.matrix_file import new_matrix, read_matrix
 
-_FORMAT = 5  # of the files, and of how features are computed
+_FORMAT = 6  # of the files, and of how features are computed
 
 
 class TextRows:

@@ -20,7 +20,7 @@ from hadamard_glue.training.features import TextRows, cached_matrix
 from hadamard_glue.training.loop import Batch, TrainingError, to_device
 
 #: Of the files, and of how states are computed.
-_FORMAT = 3
+_FORMAT = 4
 
 
 class PrefixRows(TextRows):
