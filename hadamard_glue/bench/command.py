@@ -116,6 +116,8 @@ def _rate(settings: BenchSettings, threads: int, say: Say) -> dict[str, Any]:
         "flops_per_second",
         "matmul_flops_per_second",
         "fraction",
+        "packed_flops_per_second",
+        "fraction_of_packed",
         "share_of_large_product",
         "share_of_data_sheet",
     )

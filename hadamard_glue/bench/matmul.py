@@ -11,17 +11,19 @@ from typing import Any
 import torch
 
 from hadamard_glue.training.device import Device
+from hadamard_glue.training.packed import PackedWeight, multiply
 
 _SAMPLES = 6  # row counts that stand for all of a layer's: batches differ in length by little beside that
 _REPEATS = 9
 _SHORTEST = 0.01  # seconds that one timing lasts at least
 
 
-def ideal(products: Counter[tuple[int, int, int]], device: Device) -> dict[str, Any]:
+def ideal(products: Counter[tuple[int, int, int]], device: Device, packed: bool = False) -> dict[str, Any]:
     """Seconds that the products would take at the rate of ``torch.mm`` alone, each timed at (nearly) its own shape.
 
     Args:
         products: calls by (rows, inner, out).
+        packed: with weights packed once (:mod:`hadamard_glue.training.packed`) instead of ``torch.mm``.
 
     Returns:
         ``operations``, ``seconds``, ``flops_per_second`` (the rates' mean weighted by operations), and the ``shapes``
@@ -33,7 +35,7 @@ def ideal(products: Counter[tuple[int, int, int]], device: Device) -> dict[str, 
     shapes = []
     for (inner, out), work in sorted(layers.items()):
         for rows, operations in _representatives(work).items():
-            seconds = seconds_of(rows, inner, out, device)
+            seconds = seconds_of(rows, inner, out, device, packed)
             rate = 2 * rows * inner * out / seconds
             shapes.append(
                 {"rows": rows, "inner": inner, "out": out, "operations": operations, "flops_per_second": rate}
@@ -43,20 +45,29 @@ def ideal(products: Counter[tuple[int, int, int]], device: Device) -> dict[str, 
     return {"operations": total, "seconds": needed, "flops_per_second": total / needed, "shapes": shapes}
 
 
-def seconds_of(rows: int, inner: int, out: int, device: Device) -> float:
-    """Median seconds of one ``torch.mm`` of [rows, inner] by the transpose of [out, inner], as in ``nn.Linear``."""
+def seconds_of(rows: int, inner: int, out: int, device: Device, packed: bool = False) -> float:
+    """Median seconds of one product of [rows, inner] by the transpose of [out, inner], as in ``nn.Linear``.
+
+    Args:
+        packed: as for :func:`ideal`.
+    """
     dtype = torch.bfloat16 if device.precision == "bf16" else torch.float32
     left = torch.randn(rows, inner, device=device.torch_device, dtype=dtype)
     right = torch.randn(out, inner, device=device.torch_device, dtype=dtype)
     result = torch.empty(rows, out, device=device.torch_device, dtype=dtype)
 
-    def multiply() -> None:
-        torch.mm(left, right.t(), out=result)
+    laid_out = PackedWeight(lambda: right).forth if packed else None
 
-    times, calls = 1, _timed(multiply, 1, device)  # the first call chooses a kernel: thrown away
-    while (calls := _timed(multiply, times, device)) < _SHORTEST:
+    def product() -> None:
+        if laid_out is None:
+            torch.mm(left, right.t(), out=result)
+        else:
+            multiply(left, laid_out)
+
+    times, calls = 1, _timed(product, 1, device)  # the first call chooses a kernel: thrown away
+    while (calls := _timed(product, times, device)) < _SHORTEST:
         times *= 2
-    return statistics.median([calls, *(_timed(multiply, times, device) for _ in range(_REPEATS - 1))]) / times
+    return statistics.median([calls, *(_timed(product, times, device) for _ in range(_REPEATS - 1))]) / times
 
 
 def _timed(work: Callable[[], None], times: int, device: Device) -> float:

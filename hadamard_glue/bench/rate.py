@@ -15,6 +15,7 @@ from hadamard_glue.runs.execute import execute
 from hadamard_glue.runs.record import read
 from hadamard_glue.runs.trunk import Trunk
 from hadamard_glue.training.device import Device, pick
+from hadamard_glue.training.packed import can_pack
 
 #: Dense bf16 operations a second by data sheet, for the model-FLOP utilisation.
 _DATA_SHEET = {"H200": 989e12, "H100 80GB HBM3": 989e12, "A100": 312e12}
@@ -41,8 +42,9 @@ def phases(config: RunConfig, counted: dict[str, Any]) -> dict[str, Any]:
 
     Returns:
         For ``features`` (with writing them) and ``stage2`` (without evaluation): operations, seconds, FLOP/s, the
-        matrix-multiply rate of its shapes (mean of the two), and the fraction of it that was reached; on CUDA the
-        utilisation; ``cores`` as in :func:`hadamard_glue.bench.arms.ours`.
+        matrix-multiply rate of its shapes (mean of the two), and the fraction of it that was reached; where weights
+        are packed, both once more against packed products (timed after it only); on CUDA the utilisation; ``cores`` as
+        in :func:`hadamard_glue.bench.arms.ours`.
     """
     device = pick(config.hardware)
     operations_of = {name: PhaseOperations.from_plain(counted[name]) for name in ("features", "stage2")}
@@ -56,6 +58,12 @@ def phases(config: RunConfig, counted: dict[str, Any]) -> dict[str, Any]:
     found = {}
     for name, counts in operations_of.items():
         found[name] = _rated(counts, seconds[name], before[name], ideal(counts.products, device))
+        if can_pack(device):
+            packed = ideal(counts.products, device, packed=True)["flops_per_second"]
+            found[name] |= {
+                "packed_flops_per_second": packed,
+                "fraction_of_packed": found[name]["flops_per_second"] / packed,
+            }
     answer: dict[str, Any] = {"phases": found, "tokens": record["cost"]["tokens"], "cores": cores}
     if device.is_cuda:
         answer["peak"] = _peak(device)

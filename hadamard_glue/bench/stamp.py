@@ -25,11 +25,11 @@ def stamp(device: Device, threads: int, command: str) -> dict[str, Any]:
 
 
 def cpu_model() -> str:
-    """The processor's name, as the kernel gives it on Linux."""
+    """The processor's name, as the kernel gives it on Linux, and the instructions torch uses: names may be vague."""
     file = Path("/proc/cpuinfo")
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
     named = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return named or platform.processor() or platform.machine()
+    return f"{named or platform.processor() or platform.machine()} ({torch.backends.cpu.get_cpu_capability()})"
 
 
 def not_measured(device: Device) -> dict[str, str]:

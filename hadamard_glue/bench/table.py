@@ -116,21 +116,32 @@ def _phases(arm: str, rounds: list[dict[str, Any]]) -> list[str]:
     return [f"{seconds / len(found):.3g}" for seconds in sums]
 
 
+#: Columns of a phase: heading -> key of the finding, scale. Which a machine has is for the finding to say.
+_SPEEDS = {
+    "seconds": ("seconds", 1.0),
+    "GFLOP/s": ("flops_per_second", 1e-9),
+    "torch.mm GFLOP/s": ("matmul_flops_per_second", 1e-9),
+    "fraction": ("fraction", 1.0),
+    "packed GFLOP/s": ("packed_flops_per_second", 1e-9),
+    "fraction of packed": ("fraction_of_packed", 1.0),
+    "share of large product": ("share_of_large_product", 1.0),
+    "share of data sheet": ("share_of_data_sheet", 1.0),
+}
+
+
 def _rate(one: dict[str, Any]) -> list[str]:
     found = one["found"]
-    header = ["phase", "operations", "seconds", "GFLOP/s", "matmul GFLOP/s", "fraction"]
-    peaks = [key for key in ("share_of_large_product", "share_of_data_sheet") if key in found["phases"]["stage2"]]
-    rows = []
-    for name, phase in found["phases"].items():
-        speeds = [_spread(phase[key], 1e-9) for key in ("flops_per_second", "matmul_flops_per_second")]
-        shares = [_spread(phase[key]) for key in ("fraction", *peaks)]
-        rows.append([name, f"{phase['operations']:.3g}", _spread(phase["seconds"]), *speeds, *shares])
+    columns = {title: column for title, column in _SPEEDS.items() if column[0] in found["phases"]["stage2"]}
+    rows = [
+        [name, f"{phase['operations']:.3g}", *(_spread(phase[key], scale) for key, scale in columns.values())]
+        for name, phase in found["phases"].items()
+    ]
     cores = min(answer["cores"] for answer in found["rounds"])
     check = (
         f"Operations by formula ({found['formula']}); on a few rows {found['check']['ratio']:.3f} of torch's count. "
         f"At least {cores:.2f} cores were busy with each run."
     )
-    return [*_table([*header, *(key.replace("_", " ") for key in peaks)], rows), "", escape(check)]
+    return [*_table(["phase", "operations", *columns], rows), "", escape(check)]
 
 
 def _memory(one: dict[str, Any]) -> list[str]:

@@ -85,7 +85,8 @@ def test_representatives_stand_for_all_operations() -> None:
     assert set(found) <= set(work)
 
 
-def test_the_ideal_is_a_sum_over_shapes() -> None:
-    found = ideal(Counter({(8, 16, 4): 3, (16, 16, 4): 1}), Device(torch.device("cpu"), "float32"))
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_ideal_is_a_sum_over_shapes(packed: bool) -> None:
+    found = ideal(Counter({(8, 16, 4): 3, (16, 16, 4): 1}), Device(torch.device("cpu"), "float32"), packed)
     assert found["operations"] == 2 * 16 * 4 * (3 * 8 + 16)
     assert found["flops_per_second"] == pytest.approx(found["operations"] / found["seconds"])
