@@ -19,7 +19,7 @@ from hadamard_glue.config import HadamardMethod
 from hadamard_glue.methods.hadamard import apply_hadamard
 from hadamard_glue.methods.hadamard_tuner import HadamardConfig
 from hadamard_glue.methods.plan import train_exactly
-from hadamard_glue.training import packed
+from hadamard_glue.training import fused_attention, packed
 from hadamard_glue.training.device import Device
 from hadamard_glue.training.dropout import Masks, dropout_of
 from hadamard_glue.training.fused_layer import fused_layers
@@ -121,7 +121,11 @@ def test_layers_without_an_adapter(folders: Callable[[str, float], Path], site: 
 
 
 @pytest.mark.parametrize("site", ["heads", "projection"])
-def test_eval_mode_without_gradients(folders: Callable[[str, float], Path], site: str) -> None:
+@pytest.mark.parametrize("long", [TOKENS, TOKENS + 1])  # torch's attention, and ours for shorter rows
+def test_eval_mode_without_gradients(
+    folders: Callable[[str, float], Path], site: str, long: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused_attention, "_LONG", long)
     model, anatomy, _ = adapted(folders("bert", 0.2), site=site, norm="both")
     model.eval()
     with torch.inference_mode():
