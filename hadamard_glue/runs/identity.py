@@ -11,7 +11,8 @@ from hadamard_glue.runs.trunk import Trunk
 
 #: Raised by any change of the code that alters scores.
 #: 2: the last layer only where it is read, so dropout draws less; 3: its first token in one product; 4: dropout's masks
-#: from packed bits, frozen weights in packed products (both on the CPU); 5: fused layers, other masks.
+#: from packed bits, frozen weights in packed products (both on the CPU); 5: fused layers, other masks;
+#: 6: attention's masks lie as [keys, queries].
 SCIENCE_VERSION = 6
 
 
